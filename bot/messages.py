@@ -1,0 +1,83 @@
+"""What travels between a channel and the conversation: texts in, texts out, and how a sending can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True)
+class IncomingMessage:
+    """One text as it came in: ``IncomingMessage("sms", "+447700900123", "Oi", "SM9f…")``.
+
+    ``address`` is opaque: a phone number, a chat id, or an id that only the vendor understands. ``text`` is byte for byte what
+    was sent. ``attachments`` counts files that came with it.
+    """
+
+    channel: str
+    address: str
+    text: str
+    external_id: str
+    attachments: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An answer the reporter can pick: ``Choice("1", "Yes")``; a channel with buttons shows the label, any other the number."""
+
+    number: str
+    label: str
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
+    """One text on its way out. ``choices`` are already numbered inside ``text`` unless the channel has buttons."""
+
+    address: str
+    text: str
+    choices: Sequence[Choice] = field(default=())
+
+
+DeliveryState = Literal["sent", "delivered", "read", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a vendor says of a text we sent: ``Delivery("SM9f…", "delivered")``. ``stopped``: the carrier refuses for the person."""
+
+    external_id: str
+    state: DeliveryState
+
+
+Failure = Literal["stopped", "later", "refused"]
+
+
+class TransportError(Exception):
+    """A text could not be handed over.
+
+    ``failure`` says what to do: ``stopped`` (the person opted out or blocked us: never again), ``later`` (try again after
+    ``retry_after`` seconds), ``refused`` (this text will never go). ``code`` is the vendor's own code, for the log; it never
+    holds a word, a number or a name.
+    """
+
+    def __init__(self, failure: Failure, code: str = "", retry_after: float | None = None) -> None:
+        super().__init__(f"{failure} {code}".strip())
+        self.failure: Failure = failure
+        self.code = code
+        self.retry_after = retry_after
+
+
+class Channel(Protocol):
+    """A way in and out. ``name`` is kept with every address and message: ``sms``, ``telegram``, ``terminal``."""
+
+    name: str
+    has_buttons: bool
+    max_length: int  # characters of one text
+
+    def send(self, message: OutgoingMessage) -> str:
+        """Hand one text over and return the vendor's id for it.
+
+        Raises TransportError.
+        """
+        ...
