@@ -1,0 +1,1 @@
+"""Receives, remembers and answers."""

@@ -1,0 +1,145 @@
+"""What reporters send: stored once, in order, and handed out one reporter at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from bot import clock
+from bot.messages import IncomingMessage
+from bot.models import Address, Message, Reporter, Team
+from bot.store import Transaction, lease_is_free
+
+LEASE = timedelta(seconds=60)
+TRIES = 3
+
+_message: Any = Message.__table__.c  # type: ignore[attr-defined]
+_address: Any = Address.__table__.c  # type: ignore[attr-defined]
+_reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
+
+
+class NobodyToReadIt(Exception):
+    """There is no team yet, so nothing may be accepted."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A message a worker holds for a minute: its reporter, and what was written."""
+
+    id: UUID
+    reporter_id: UUID
+    address_id: UUID | None
+    channel: str
+    text: str
+    attachments: int
+    attempts: int
+    came_at: datetime
+
+
+def accept(db: Transaction, incoming: IncomingMessage) -> UUID | None:
+    """Store a text that came in and return its id; the same vendor id a second time is a no-op (None).
+
+    A stranger's address becomes a new reporter. Raises NobodyToReadIt when no team could ever open the report.
+    """
+    external_id = db.vault.index(f"{incoming.channel}\0{incoming.external_id}", "vendor id")
+    reporter_id, address_id = _find_or_name_reporter(db, incoming)
+    # Taking the reporter's row first makes the order of sequence numbers the order of commits.
+    sequence = next_sequence(db, reporter_id)
+    if db.one(sa.select(_message.id).where(_message.external_id == external_id)):
+        return None
+    row = Message(
+        reporter_id=reporter_id,
+        address_id=address_id,
+        direction="in",
+        author="reporter",
+        sequence=sequence,
+        state="waiting",
+        external_id=external_id,
+    )
+    body = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
+    row.body = db.vault.hide(body, "message", "body", row.id)
+    db.insert(row)
+    return row.id
+
+
+def next_sequence(db: Transaction, reporter: UUID) -> int:
+    """The place of a reporter's next text, in or out; holds the reporter until the commit."""
+    raised = sa.update(Reporter).where(_reporter.id == reporter).values(last_sequence=_reporter.last_sequence + 1)
+    number: int = db.execute(raised.returning(_reporter.last_sequence)).scalar_one()
+    return number
+
+
+def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[UUID, UUID]:
+    found_by = db.vault.index(f"{incoming.channel}\0{incoming.address}", "address")
+    known = db.one(sa.select(_address.id, _address.reporter_id).where(_address.found_by == found_by))
+    if known:
+        return known.reporter_id, known.id
+    team = db.execute(sa.select(Team.__table__.c.id).order_by(Team.__table__.c.made_at).limit(1)).scalar()  # type: ignore[attr-defined]
+    if team is None:
+        raise NobodyToReadIt("no team has been made yet: run `tellonce staff add NAME`")
+    reporter_id, address_id = uuid4(), uuid4()
+    profile = db.vault.hide({"channel": incoming.channel}, "reporter", "profile", reporter_id)
+    db.insert(Reporter(id=reporter_id, team_id=team, profile=profile))
+    where = {"channel": incoming.channel, "address": incoming.address}
+    db.insert(
+        Address(
+            id=address_id, reporter_id=reporter_id, found_by=found_by, box=db.vault.hide(where, "address", "box", address_id)
+        )
+    )
+    return reporter_id, address_id
+
+
+def claim_next(db: Transaction) -> Claimed | None:
+    """Take the oldest text that is first in its reporter's line and nobody works on; counted as a try at once."""
+    now = clock.now()
+    earlier = Message.__table__.alias()  # type: ignore[attr-defined]
+    is_first = ~sa.exists().where(
+        earlier.c.reporter_id == _message.reporter_id,
+        earlier.c.direction == "in",
+        earlier.c.state == "waiting",
+        earlier.c.sequence < _message.sequence,
+    )
+    wanted = (
+        sa.select(_message.id)
+        .where(_message.direction == "in", _message.state == "waiting", _message.due_at <= now)
+        .where(lease_is_free(_message.leased_until, now), is_first)
+        .order_by(_message.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    found = db.execute(wanted).scalar()
+    if found is None:
+        return None
+    lease = sa.update(Message).where(_message.id == found).values(leased_until=now + LEASE, attempts=_message.attempts + 1)
+    row = db.execute(lease.returning(*_message)).one()
+    body = db.vault.reveal(row.body, "message", "body", row.id)
+    return Claimed(
+        row.id, row.reporter_id, row.address_id, body["channel"], body["text"], body["attachments"], row.attempts, row.made_at
+    )
+
+
+def finish(db: Transaction, message: UUID, state: str = "done") -> None:
+    """The text has done its work: its words are erased. Raises NoResultFound when somebody else already finished it."""
+    done = sa.update(Message).where(_message.id == message, _message.state == "waiting")
+    db.execute(done.values(state=state, body=None, leased_until=None, done_at=clock.now()).returning(_message.id)).one()
+
+
+def put_back(db: Transaction, message: Claimed) -> None:
+    """Handling failed: try again a little later; the reporter's other texts wait behind it."""
+    later = clock.now() + timedelta(seconds=2**message.attempts)
+    db.execute(sa.update(Message).where(_message.id == message.id).values(due_at=later, leased_until=None))
+
+
+def forget_leases(db: Transaction) -> None:
+    """Give back what a dead worker held; only where there is one worker (SQLite)."""
+    db.execute(sa.update(Message).where(_message.leased_until.is_not(None)).values(leased_until=None))
+
+
+def waiting(db: Transaction) -> int:
+    """How many texts wait to be answered."""
+    counted = sa.select(sa.func.count()).where(_message.direction == "in", _message.state == "waiting")
+    return int(db.execute(counted).scalar_one())

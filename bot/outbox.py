@@ -1,0 +1,191 @@
+"""What we send: written in the same commit as its reason, handed to the vendor afterwards, in order, and then erased."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bot import clock
+from bot.inbox import next_sequence
+from bot.messages import Channel, Choice, Delivery, OutgoingMessage, TransportError
+from bot.models import Address, CheckIn, Message, Reporter
+from bot.store import Store, Transaction, lease_is_free, touch_reporter
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+TRIES = 8
+# A vendor's news may come late or out of order: a text only ever moves to a higher step.
+_STEP = {"queued": 0, "sending": 0, "sent": 1, "delivered": 2, "read": 3, "failed": 2, "stopped": 2, "cancelled": 9}
+
+_message: Any = Message.__table__.c  # type: ignore[attr-defined]
+_address: Any = Address.__table__.c  # type: ignore[attr-defined]
+_reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
+_check_in: Any = CheckIn.__table__.c  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A text a worker is handing over."""
+
+    id: UUID
+    reporter_id: UUID
+    channel: str
+    message: OutgoingMessage
+    attempts: int
+
+
+def put(
+    db: Transaction, reporter: UUID, text: str, *, author: str, address: UUID | None = None, choices: Sequence[Choice] = ()
+) -> UUID | None:
+    """Queue a text for a reporter; to ``address``, else to where they wrote last. None when there is nowhere to send it."""
+    to = address or _last_address(db, reporter)
+    if to is None:
+        return None
+    row = Message(
+        reporter_id=reporter,
+        address_id=to,
+        direction="out",
+        author=author,
+        sequence=next_sequence(db, reporter),
+        state="queued",
+    )
+    body = {"text": text, "choices": [[c.number, c.label] for c in choices]}
+    row.body = db.vault.hide(body, "message", "body", row.id)
+    db.insert(row)
+    return row.id
+
+
+def _last_address(db: Transaction, reporter: UUID) -> UUID | None:
+    last = sa.select(_message.address_id).where(_message.reporter_id == reporter, _message.direction == "in")
+    found: UUID | None = db.execute(
+        last.where(_message.address_id.is_not(None)).order_by(_message.sequence.desc()).limit(1)
+    ).scalar()
+    return found
+
+
+def cancel_queued(db: Transaction, reporter: UUID, authors: Sequence[str] = ("bot", "check_in", "caseworker")) -> int:
+    """Take back what has not gone out yet; its words are erased. Returns how many."""
+    waiting = sa.update(Message).where(
+        _message.reporter_id == reporter, _message.direction == "out", _message.state == "queued", _message.author.in_(authors)
+    )
+    return db.execute(waiting.values(state="cancelled", body=None, done_at=clock.now())).rowcount
+
+
+def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
+    """Hand over every text that is due, one after the other. Returns how many went out."""
+    sent = 0
+    while outgoing := _claim(store):
+        try:
+            external_id = channels[outgoing.channel].send(outgoing.message)
+        except TransportError as error:
+            with store.transaction() as db:
+                _record_failure(db, outgoing, error)
+        else:
+            with store.transaction() as db:
+                _record_sent(db, outgoing, external_id)
+            sent += 1
+    return sent
+
+
+def _claim(store: Store) -> Outgoing | None:
+    with store.transaction() as db:
+        now = clock.now()
+        earlier = Message.__table__.alias()  # type: ignore[attr-defined]
+        is_first = ~sa.exists().where(
+            earlier.c.reporter_id == _message.reporter_id,
+            earlier.c.direction == "out",
+            earlier.c.state.in_(("queued", "sending")),
+            earlier.c.sequence < _message.sequence,
+        )
+        due = (
+            sa.select(_message.id)
+            .where(_message.direction == "out", _message.state.in_(("queued", "sending")), _message.due_at <= now)
+            .where(lease_is_free(_message.leased_until, now), is_first)
+            .order_by(_message.due_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        found = db.execute(due).scalar()
+        if found is None:
+            return None
+        take = sa.update(Message).where(_message.id == found)
+        row = db.execute(
+            take.values(state="sending", leased_until=now + LEASE, attempts=_message.attempts + 1).returning(*_message)
+        ).one()
+        box = db.execute(sa.select(_address.box).where(_address.id == row.address_id)).scalar_one()
+        where = db.vault.reveal(box, "address", "box", row.address_id)
+        body = db.vault.reveal(row.body, "message", "body", row.id)
+        message = OutgoingMessage(where["address"], body["text"], [Choice(n, label) for n, label in body["choices"]])
+        return Outgoing(row.id, row.reporter_id, where["channel"], message, row.attempts)
+
+
+def _end(db: Transaction, message: UUID, state: str) -> None:
+    ended = sa.update(Message).where(_message.id == message)
+    db.execute(ended.values(state=state, body=None, leased_until=None, done_at=clock.now()))
+
+
+def _record_sent(db: Transaction, outgoing: Outgoing, external_id: str) -> None:
+    """The vendor has it: our copy of the words is erased, its id kept as a keyed hash."""
+    gone = sa.update(Message).where(_message.id == outgoing.id, _message.state == "sending")
+    found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
+    db.execute(gone.values(state="sent", external_id=found_by, body=None, leased_until=None, done_at=clock.now()))
+
+
+def _record_failure(db: Transaction, outgoing: Outgoing, error: TransportError) -> None:
+    log.warning("message %s was not sent: %s", outgoing.id, error)
+    if error.failure == "stopped":
+        _end(db, outgoing.id, "stopped")
+        opt_out(db, outgoing.reporter_id)
+    elif error.failure == "refused" or outgoing.attempts >= TRIES:
+        _end(db, outgoing.id, "failed")
+    else:
+        wait = timedelta(seconds=error.retry_after or min(2**outgoing.attempts, 300))
+        again = sa.update(Message).where(_message.id == outgoing.id, _message.state == "sending")
+        db.execute(again.values(state="queued", due_at=clock.now() + wait, leased_until=None))
+
+
+def opt_out(db: Transaction, reporter: UUID) -> None:
+    """The carrier says the person wants nothing more: cancel everything, check-ins included, and let the caseworkers see it."""
+    touch_reporter(db, reporter, state="opted_out")
+    cancel_queued(db, reporter)
+    waiting = sa.update(CheckIn).where(_check_in.reporter_id == reporter, _check_in.state == "due")
+    db.execute(waiting.values(state="cancelled"))
+
+
+def record_delivery(db: Transaction, channel: str, delivery: Delivery) -> None:
+    """Note what a vendor says of a text; news of unknown texts and news that is older than what we know are ignored."""
+    found_by = db.vault.index(f"{channel}\0{delivery.external_id}", "vendor id")
+    row = db.one(sa.select(_message.id, _message.state, _message.reporter_id).where(_message.external_id == found_by))
+    if row is None or _STEP[delivery.state] <= _STEP[row.state]:
+        return
+    db.execute(sa.update(Message).where(_message.id == row.id).values(state=delivery.state))
+    if delivery.state == "stopped":
+        opt_out(db, row.reporter_id)
+
+
+def forget_addresses(db: Transaction) -> int:
+    """Erase the addresses of reporters who stay anonymous: once the last text was delivered, or when their time is over."""
+    pending = sa.exists().where(
+        _message.address_id == _address.id,
+        _message.direction == "out",
+        _message.state.in_(("queued", "sending", "sent")),
+    )
+    # SMS tells us of delivery; where a channel does not, "sent" holds until forget_at.
+    ready = sa.select(_address.id).where(
+        _address.forget_at.is_not(None), sa.or_(~pending, _address.forget_at <= clock.now())
+    )
+    forgotten = list(db.execute(ready).scalars())
+    for address in forgotten:
+        theirs = _message.address_id == address
+        unsent = sa.update(Message).where(theirs, _message.state.in_(("queued", "sending")))
+        db.execute(unsent.values(state="failed", body=None, done_at=clock.now()))
+        db.execute(sa.update(Message).where(theirs).values(external_id=None, address_id=None))
+        db.execute(sa.delete(Address).where(_address.id == address))
+    return len(forgotten)

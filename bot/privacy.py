@@ -1,0 +1,115 @@
+"""Who can read a row: working text under the service key, confirmed text under a team's key; pseudonyms; what logs may say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from bot import keys
+
+
+def place(table: str, column: str, row: UUID) -> str:
+    """The one place a ciphertext opens at: ``"message.body.7f3c…"``."""
+    return f"{table}.{column}.{row.hex}"
+
+
+class Vault:
+    """Working text and addresses, as JSON under the service key. Opens nothing that is sealed to a team."""
+
+    def __init__(self, service_key: keys.ServiceKey) -> None:
+        self._key = service_key
+
+    def hide(self, value: Any, table: str, column: str, row: UUID) -> bytes:
+        return self._key.encrypt(_dump(value), place(table, column, row))
+
+    def reveal(self, box: bytes, table: str, column: str, row: UUID) -> Any:
+        """Raises keys.WrongKey."""
+        return json.loads(self._key.decrypt(box, place(table, column, row)))
+
+    def index(self, value: str, purpose: str) -> bytes:
+        return self._key.blind_index(value, purpose)
+
+    def receipt_verifier(self, digits: str) -> bytes:
+        return self._key.receipt_verifier(digits)
+
+
+@dataclass(frozen=True)
+class TeamSeal:
+    """The public half of a team key in its present version: anyone may seal, only the team opens."""
+
+    team_key: UUID
+    public: bytes
+
+    def seal(self, value: Any, table: str, row: UUID) -> bytes:
+        return keys.seal(_dump(value), self.public, place(table, "sealed", row))
+
+
+@dataclass(frozen=True)
+class TeamOpener:
+    """The private halves a signed-in caseworker holds, by team key."""
+
+    private: Mapping[UUID, bytes]
+
+    def open(self, sealed: bytes, team_key: UUID, table: str, row: UUID) -> Any:
+        """Raises keys.WrongKey."""
+        if team_key not in self.private:
+            raise keys.WrongKey(f"{table} {row}: sealed to a team key this caseworker does not hold")
+        return json.loads(keys.unseal(sealed, self.private[team_key], place(table, "sealed", row)))
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+# -- pseudonyms ----------------------------------------------------------------------------------------------------------------
+
+_FIRST = "Amber Birch Cedar Copper Coral Cotton Crystal Ember Fern Flint Hazel Heather Indigo Ivory Ivy Jade Juniper Linen".split()
+_FIRST += "Maple Marble Moss Olive Opal Pearl Pine River Rowan Saffron Sage Silver Slate Velvet Willow Winter".split()
+_SECOND = "Anchor Bell Bridge Candle Cloud Compass Door Feather Garden Harbour Island Key Kite Lamp Lantern Leaf Meadow".split()
+_SECOND += "Mirror Moon Orchard Path Pebble Quill Ribbon Sail Shell Shore Star Stone Thread Tower Window Wing Wren".split()
+
+
+def pseudonym(reporter: UUID) -> str:
+    """A name that says nothing of the person: ``"Hazel Lantern 41"``; always the same for one reporter."""
+    n = reporter.int
+    return f"{_FIRST[n % len(_FIRST)]} {_SECOND[n // 101 % len(_SECOND)]} {n // 10007 % 90 + 10}"
+
+
+# -- logs ----------------------------------------------------------------------------------------------------------------------
+
+_LONG_DIGITS = re.compile(r"\+?\d[\d ()-]{6,}\d")
+
+
+class IdsOnly(logging.Formatter):
+    """Writes a record without any text of an exception and with every longer number masked."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        return what_failed(ei[1])
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None
+        return _LONG_DIGITS.sub("[number]", super().format(record))
+
+
+def what_failed(error: BaseException) -> str:
+    """Where an exception came from, without its text, which may hold a reporter's words: ``KeyError at cases.py:41``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{PurePath(f.filename).name}:{f.lineno}" for f in reversed(frames[-3:]))
+    return f"{type(error).__name__} at {where}"
+
+
+def quiet_logs(level: int = logging.INFO) -> None:
+    """Set up logging for a process of ours: ids only; libraries that log addresses or bodies are silenced."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(IdsOnly("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in ("httpx", "httpcore", "telegram", "twilio", "apscheduler", "sqlalchemy", "uvicorn.access", "multipart"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).propagate = name in ("apscheduler",)

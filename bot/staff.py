@@ -1,0 +1,212 @@
+"""Teams and caseworkers: who holds which key, and who is signed in."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bot import clock, keys
+from bot.models import Caseworker, ConsoleSession, Team, TeamKey, TeamKeyCopy
+from bot.privacy import TeamOpener, TeamSeal
+from bot.store import Store, Transaction
+
+TRIES = 5
+LOCK = timedelta(minutes=15)
+
+_team: Any = Team.__table__.c  # type: ignore[attr-defined]
+_team_key: Any = TeamKey.__table__.c  # type: ignore[attr-defined]
+_copy: Any = TeamKeyCopy.__table__.c  # type: ignore[attr-defined]
+_caseworker: Any = Caseworker.__table__.c  # type: ignore[attr-defined]
+_session: Any = ConsoleSession.__table__.c  # type: ignore[attr-defined]
+
+
+class NameTaken(Exception):
+    """There is a caseworker of that name already."""
+
+
+class SignInRefused(Exception):
+    """The name or the password is wrong, or there were too many tries; the text is fit to be shown."""
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A caseworker at work: who she is, and the opener of what her team may read."""
+
+    caseworker_id: UUID
+    team_id: UUID
+    name: str
+    opener: TeamOpener
+    session: keys.SessionSecret
+
+
+@dataclass(frozen=True)
+class Added:
+    """A new caseworker. ``recovery_key`` only for the first of a team; it is shown once and kept nowhere."""
+
+    caseworker_id: UUID
+    password: str
+    recovery_key: str | None
+    is_waiting: bool
+
+
+# -- making a team and its members ---------------------------------------------------------------------------------------------
+
+
+def add(store: Store, name: str, team: str = "caseworkers") -> Added:
+    """Add a caseworker with a fresh password. The first one makes the team and its keys; any other waits for a member.
+
+    Raises NameTaken.
+    """
+    password = _new_password()
+    pair = keys.KeyPair.generate()
+    wrapped = keys.wrap_with_password(pair.private, password)
+    with store.transaction() as db:
+        if db.one(sa.select(_caseworker.id).where(_caseworker.name == name)):
+            raise NameTaken(f"there is a caseworker named {name} already; choose another name")
+        team_id = db.execute(sa.select(_team.id).where(_team.name == team)).scalar()
+        row = Caseworker(
+            team_id=team_id or UUID(int=0), name=name, public=pair.public, private_salt=wrapped.salt, private_box=wrapped.box
+        )
+        if team_id is not None:
+            db.insert(row)
+            return Added(row.id, password, None, is_waiting=True)
+        recovery = keys.KeyPair.generate()
+        made = Team(name=team, recovery_public=recovery.public)
+        db.insert(made)
+        row.team_id, row.state = made.id, "active"
+        db.insert(row)
+        _make_team_key(db, made.id, 1)
+        return Added(row.id, password, keys.print_recovery_key(recovery.private), is_waiting=False)
+
+
+def _make_team_key(db: Transaction, team: UUID, version: int) -> None:
+    """A new version of a team's key, sealed to every active member and to the recovery key."""
+    pair = keys.KeyPair.generate()
+    row = TeamKey(team_id=team, version=version, public=pair.public)
+    db.insert(row)
+    recovery = db.execute(sa.select(_team.recovery_public).where(_team.id == team)).scalar_one()
+    holders = [(None, recovery)]
+    members = sa.select(_caseworker.id, _caseworker.public).where(_caseworker.team_id == team, _caseworker.state == "active")
+    holders += [(m.id, m.public) for m in db.execute(members)]
+    for caseworker, public in holders:
+        _give_copy(db, row.id, pair.private, caseworker, public)
+
+
+def _give_copy(db: Transaction, team_key: UUID, private: bytes, caseworker: UUID | None, public: bytes) -> None:
+    copy = TeamKeyCopy(team_key_id=team_key, caseworker_id=caseworker, sealed=b"")
+    copy.sealed = keys.seal(private, public, f"team_key_copy.{copy.id.hex}")
+    db.insert(copy)
+
+
+def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> None:
+    """A signed-in member completes `staff add`: every version of the team's key is sealed to the newcomer."""
+    row = db.one(
+        sa.select(_caseworker.public).where(
+            _caseworker.id == newcomer, _caseworker.team_id == member.team_id, _caseworker.state == "waiting"
+        )
+    )
+    if row is None:
+        return
+    for team_key, private in member.opener.private.items():
+        _give_copy(db, team_key, private, newcomer, row.public)
+    db.execute(sa.update(Caseworker).where(_caseworker.id == newcomer).values(state="active"))
+
+
+def waiting_to_be_let_in(db: Transaction, member: SignedIn) -> list[tuple[UUID, str]]:
+    """Newcomers of her team, by id and name."""
+    new = sa.select(_caseworker.id, _caseworker.name).where(_caseworker.team_id == member.team_id, _caseworker.state == "waiting")
+    return [(r.id, r.name) for r in db.execute(new)]
+
+
+def team_seal(db: Transaction, team: UUID) -> TeamSeal:
+    """The newest key of a team, to seal to."""
+    newest = sa.select(_team_key.id, _team_key.public).where(_team_key.team_id == team).order_by(_team_key.version.desc()).limit(1)
+    row = db.execute(newest).one()
+    return TeamSeal(row.id, row.public)
+
+
+def has_team(db: Transaction) -> bool:
+    """Whether anybody could ever read a report."""
+    return db.execute(sa.select(_team_key.id).limit(1)).scalar() is not None
+
+
+def _new_password() -> str:
+    """Fifteen letters and digits that are not mistaken for each other, in groups (77 bits): ``"hm4tq-7xwpk-r9bnd"``."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz2345679"
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(3))
+
+
+# -- signing in ----------------------------------------------------------------------------------------------------------------
+
+
+def sign_in(store: Store, name: str, password: str) -> keys.SessionSecret:
+    """Open a session. Raises SignInRefused; after five wrong passwords the name is locked for a quarter of an hour."""
+    with store.transaction() as db:
+        row = db.one(sa.select(*_caseworker).where(_caseworker.name == name))
+        if row and row.locked_until and row.locked_until > clock.now():
+            raise SignInRefused("Too many tries. Please wait a quarter of an hour.")
+        if row:  # counted before the password is tried: many tries at once count as many
+            count = sa.case((_caseworker.locked_until.is_not(None), 1), else_=_caseworker.failed_sign_ins + 1)
+            lock = clock.now() + LOCK if row.locked_until is None and row.failed_sign_ins + 1 >= TRIES else None
+            db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(failed_sign_ins=count, locked_until=lock))
+    private = _private_key(row, password)
+    if row is None or private is None:
+        raise SignInRefused("That name and password do not fit.")
+    if row.state == "waiting":
+        raise SignInRefused("A member of your team has to let you in first: on her console, under “New caseworkers”.")
+    if row.state != "active":
+        raise SignInRefused("That name and password do not fit.")
+    session = keys.SessionSecret.new()
+    with store.transaction() as db:
+        db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(failed_sign_ins=0, locked_until=None))
+        box = keys.wrap_with_key(private, session.key)
+        db.insert(ConsoleSession(id=session.id, caseworker_id=row.id, private_box=box))
+    return session
+
+
+def _private_key(row: Any, password: str) -> bytes | None:
+    """The private half, or None. An unknown name costs as much time as a wrong password."""
+    wrapped = keys.WrappedKey(row.private_salt, row.private_box) if row else keys.WrappedKey(b"\0" * 16, b"\0" * 72)
+    try:
+        return keys.unwrap_with_password(wrapped, password)
+    except keys.WrongKey:
+        return None
+
+
+def signed_in(db: Transaction, cookie: str, idle: timedelta) -> SignedIn | None:
+    """Who a cookie belongs to, or None when it is unknown, idle for too long, or its caseworker may no longer read."""
+    session = keys.SessionSecret.from_cookie(cookie)
+    now = clock.now()
+    found = (
+        sa.select(_session.private_box, _session.seen_at, _caseworker.id, _caseworker.team_id, _caseworker.name)
+        .join_from(ConsoleSession.__table__, Caseworker.__table__, _session.caseworker_id == _caseworker.id)  # type: ignore[attr-defined]
+        .where(_session.id == session.id, _caseworker.state == "active")
+    )
+    row = db.one(found)
+    if row is None or row.seen_at < now - idle:
+        db.execute(sa.delete(ConsoleSession).where(_session.id == session.id))
+        return None
+    if row.seen_at < now - timedelta(seconds=30):
+        db.execute(sa.update(ConsoleSession).where(_session.id == session.id).values(seen_at=now))
+    private = keys.unwrap_with_key(row.private_box, session.key)
+    return SignedIn(row.id, row.team_id, row.name, _opener(db, row.id, private), session)
+
+
+def _opener(db: Transaction, caseworker: UUID, private: bytes) -> TeamOpener:
+    copies = db.execute(sa.select(_copy.id, _copy.team_key_id, _copy.sealed).where(_copy.caseworker_id == caseworker))
+    return TeamOpener({c.team_key_id: keys.unseal(c.sealed, private, f"team_key_copy.{c.id.hex}") for c in copies})
+
+
+def sign_out(db: Transaction, cookie: str) -> None:
+    """End a session; its wrapped key is erased."""
+    db.execute(sa.delete(ConsoleSession).where(_session.id == keys.SessionSecret.from_cookie(cookie).id))
+
+
+def end_idle_sessions(db: Transaction, idle: timedelta) -> None:
+    """Erase the wrapped keys of sessions nobody used for a while."""
+    db.execute(sa.delete(ConsoleSession).where(_session.seen_at < clock.now() - idle))

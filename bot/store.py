@@ -1,0 +1,158 @@
+"""The database: opening it, one transaction at a time, and the lock that keeps one reporter's texts in order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from bot import models
+from bot.privacy import Vault
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_SECONDS = 20
+
+
+class WrongSchema(Exception):
+    """The database and the code do not fit; the text says what to run."""
+
+
+def engine_for(url: str) -> sa.Engine:
+    """An engine with our way of using each database: WAL, synchronous=FULL and IMMEDIATE on SQLite, psycopg on PostgreSQL."""
+    address = sa.make_url(url)
+    if address.get_backend_name() == "postgresql":
+        return sa.create_engine(address.set(drivername="postgresql+psycopg"), pool_size=8, pool_pre_ping=True, hide_parameters=True)
+    if address.database and address.database != ":memory:":
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(address, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    busy = f"busy_timeout={BUSY_SECONDS * 1000}"
+    for pragma in (busy, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that means to write takes the write lock first: two that read first and then write would fail each other.
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One open transaction and the vault its rows open with."""
+
+    connection: sa.Connection
+    vault: Vault
+
+    def execute(self, statement: sa.Executable, values: Any = None) -> sa.CursorResult[Any]:
+        return self.connection.execute(statement, values)
+
+    def insert(self, row: Any) -> None:
+        """Write a new row of a table (Core: the ORM costs twice as much)."""
+        self.connection.execute(sa.insert(type(row)), [row.model_dump()])
+
+    def one(self, statement: sa.Executable) -> Any:
+        """The one row of a query, or None."""
+        return self.connection.execute(statement).one_or_none()
+
+    @property
+    def skips_locked(self) -> bool:
+        return self.connection.dialect.name == "postgresql"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened database."""
+
+    engine: sa.Engine
+    vault: Vault
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All or nothing; committed at the end of the block."""
+        with self.engine.begin() as connection:
+            yield Transaction(connection, self.vault)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that only reads: it waits for nobody."""
+        with self.engine.connect().execution_options(reading=True) as connection, connection.begin():
+            yield Transaction(connection, self.vault)
+
+
+def lock_reporter(db: Transaction, reporter: UUID) -> Any:
+    """The reporter's row, held until the commit: whoever changes a conversation does this first.
+
+    On SQLite the transaction itself is the lock. Raises NoResultFound for a reporter who is gone.
+    """
+    return db.execute(sa.select(models.Reporter.__table__).where(_reporter.id == reporter).with_for_update()).one()  # type: ignore[attr-defined]
+
+
+def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
+    """Change a reporter and say that the conversation moved on."""
+    db.execute(sa.update(models.Reporter).where(_reporter.id == reporter).values(revision=_reporter.revision + 1, **changes))
+
+
+def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
+    """Nobody is working on the row, or whoever was has died."""
+    return sa.or_(column.is_(None), column < now)
+
+
+_reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
+
+
+# -- the schema ----------------------------------------------------------------------------------------------------------------
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the database to the schema of this code. Raises WrongSchema when it is newer."""
+    state = schema_state(engine)
+    if state == "newer":
+        raise WrongSchema("the database is newer than this Tellonce: install the newer release; nothing was changed")
+    with engine.connect() as connection:
+        command.upgrade(_config(connection), "head")
+
+
+def require_schema(engine: sa.Engine) -> None:
+    """Raises WrongSchema unless the database fits this code."""
+    state = schema_state(engine)
+    if state == "newer":
+        raise WrongSchema("the database is newer than this Tellonce: install the newer release")
+    if state != "current":
+        raise WrongSchema("the database has not been set up for this release: run `tellonce migrate`")
+
+
+def schema_state(engine: sa.Engine) -> str:
+    """``current``, ``older``, ``empty`` or ``newer``."""
+    script = ScriptDirectory.from_config(_config(None))
+    with engine.connect() as connection:
+        here = MigrationContext.configure(connection).get_current_revision()
+    if here == script.get_current_head():
+        return "current"
+    if here is None:
+        return "empty"
+    return "older" if here in {s.revision for s in script.walk_revisions()} else "newer"
+
+
+def _config(connection: sa.Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
