@@ -86,9 +86,7 @@ def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[
     db.insert(Reporter(id=reporter_id, team_id=team, profile=profile))
     where = {"channel": incoming.channel, "address": incoming.address}
     db.insert(
-        Address(
-            id=address_id, reporter_id=reporter_id, found_by=found_by, box=db.vault.hide(where, "address", "box", address_id)
-        )
+        Address(id=address_id, reporter_id=reporter_id, found_by=found_by, box=db.vault.hide(where, "address", "box", address_id))
     )
     return reporter_id, address_id
 

@@ -178,9 +178,7 @@ def forget_addresses(db: Transaction) -> int:
         _message.state.in_(("queued", "sending", "sent")),
     )
     # SMS tells us of delivery; where a channel does not, "sent" holds until forget_at.
-    ready = sa.select(_address.id).where(
-        _address.forget_at.is_not(None), sa.or_(~pending, _address.forget_at <= clock.now())
-    )
+    ready = sa.select(_address.id).where(_address.forget_at.is_not(None), sa.or_(~pending, _address.forget_at <= clock.now()))
     forgotten = list(db.execute(ready).scalars())
     for address in forgotten:
         theirs = _message.address_id == address

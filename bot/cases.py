@@ -1,0 +1,506 @@
+"""The caseworkers' handling of reports: opening, queueing, claiming, answering, closing. Every verb writes its CaseAction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from bot import clock, outbox, staff
+from bot.models import (
+    Address,
+    Case,
+    CaseAction,
+    CaseMessage,
+    Caseworker,
+    Decision,
+    FlowSession,
+    Message,
+    Perception,
+    Receipt,
+    Report,
+    Reporter,
+    SealedTranslation,
+    Suggestion,
+    WorkingCopy,
+)
+from bot.privacy import TeamOpener, TeamSeal, pseudonym
+from bot.staff import SignedIn
+from bot.store import Transaction, lease_is_free, lock_reporter, touch_reporter
+
+NOT_SURE, NOT_SAFE, EMERGENCY = 1, 2, 3  # risk; 0 is "nothing said"
+WORKING_COPY_LIVES = timedelta(minutes=15)
+_PLAIN = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+
+_case: Any = Case.__table__.c  # type: ignore[attr-defined]
+_report: Any = Report.__table__.c  # type: ignore[attr-defined]
+_action: Any = CaseAction.__table__.c  # type: ignore[attr-defined]
+_chat: Any = CaseMessage.__table__.c  # type: ignore[attr-defined]
+_caseworker: Any = Caseworker.__table__.c  # type: ignore[attr-defined]
+_reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
+_address: Any = Address.__table__.c  # type: ignore[attr-defined]
+_message: Any = Message.__table__.c  # type: ignore[attr-defined]
+_session: Any = FlowSession.__table__.c  # type: ignore[attr-defined]
+_copy: Any = WorkingCopy.__table__.c  # type: ignore[attr-defined]
+
+
+class NotYours(Exception):
+    """There is no such case in this caseworker's team."""
+
+
+class AlreadyClaimed(Exception):
+    """Somebody else was quicker, or the case is closed."""
+
+
+class CannotReply(Exception):
+    """The reporter must or can not be written to; the text says why, fit to be shown."""
+
+
+# -- opening -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A case that now exists: ``Opened(…, "K7MQ-24")``."""
+
+    id: UUID
+    reference: str
+
+
+def open_case(
+    db: Transaction,
+    reporter: Any,
+    report: Mapping[str, Any] | None,
+    *,
+    kind: str = "report",
+    risk: int = 0,
+    receipt: bytes | None = None,
+) -> Opened:
+    """Seal what a reporter told to their team and put it into the queue, in the caller's commit.
+
+    ``reporter``: the locked Reporter row. ``report``: {"role", "story": […], "perception", "when", …, "language"}; its perception
+    is kept apart. ``receipt``: the verifier of the code the reporter gets. ``kind`` report means confirmed; else why a person must look.
+    """
+    seal = staff.team_seal(db, reporter.team_id)
+    told = dict(report or {})
+    perceived = told.pop("perception", None)
+    report_id = _seal_report(db, reporter.team_id, seal, told, is_confirmed=kind == "report") if told else None
+    row = Case(
+        team_id=reporter.team_id,
+        reporter_id=reporter.id,
+        report_id=report_id,
+        reference=_new_reference(),
+        kind=kind,
+        risk=risk,
+    )
+    db.insert(row)
+    _act(db, row.id, None, "opened")
+    if perceived:
+        mine = Perception(case_id=row.id, team_key_id=seal.team_key, sealed=b"")
+        mine.sealed = seal.seal({"who": told.get("role", "victim"), "text": perceived}, "perception", mine.id)
+        db.insert(mine)
+    if report_id:
+        texts = {
+            "story": "\n".join(told.get("story", ())),
+            "perception": perceived,
+            "when": told.get("when"),
+            "where": told.get("where"),
+        }
+        texts["remarks"] = "\n".join(told.get("remarks", ()))
+        _copy_for_work(db, row.id, report_id, told.get("language"), texts, classify=True)
+    if receipt:
+        db.insert(Receipt(case_id=row.id, verifier=receipt))
+    return Opened(row.id, row.reference)
+
+
+def _seal_report(db: Transaction, team: UUID, seal: TeamSeal, told: Mapping[str, Any], is_confirmed: bool) -> UUID:
+    confirmed_at = clock.now() if is_confirmed else None
+    row = Report(team_id=team, team_key_id=seal.team_key, sealed=b"", confirmed_at=confirmed_at)
+    row.sealed = seal.seal(told, "report", row.id)
+    db.insert(row)
+    return row.id
+
+
+def _new_reference() -> str:
+    """A reference people can say on the phone; six of 31 signs, so that two cases never meet in practice."""
+    text = "".join(secrets.choice(_PLAIN) for _ in range(8))
+    return f"{text[:4]}-{text[4:]}"
+
+
+def _copy_for_work(
+    db: Transaction, case: UUID, of: UUID, language: str | None, texts: Mapping[str, str | None], *, classify: bool
+) -> None:
+    """A working copy for the machine: lives at most 15 minutes under the service key."""
+    row = WorkingCopy(case_id=case, of=of, body=b"", erase_at=clock.now() + WORKING_COPY_LIVES)
+    body = {"language": language, "texts": {k: t for k, t in texts.items() if t}, "classify": classify}
+    row.body = db.vault.hide(body, "working_copy", "body", row.id)
+    db.insert(row)
+
+
+def add_reporter_message(
+    db: Transaction, case: Any, text: str, *, language: str | None, message: UUID | None, attachments: int = 0
+) -> None:
+    """Seal what the reporter wrote into their case; the caseworker sees that it is new."""
+    seal = staff.team_seal(db, case.team_id)
+    row = CaseMessage(case_id=case.id, message_id=message, author="reporter", team_key_id=seal.team_key, sealed=b"")
+    row.sealed = seal.seal({"text": text, "language": language, "attachments": attachments}, "case_message", row.id)
+    db.insert(row)
+    db.execute(sa.update(Case).where(_case.id == case.id).values(is_unread=True))
+    if text.strip():
+        _copy_for_work(db, case.id, row.id, language, {"text": text}, classify=False)
+
+
+def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0) -> None:
+    """Something happened that a caseworker should see: the risk may rise, and a closed case comes back to the queue."""
+    _act(db, case, None, verb)
+    raised = sa.case((_case.risk < at_least_risk, at_least_risk), else_=_case.risk)
+    changes: dict[str, Any] = {"risk": raised, "is_unread": True}
+    if at_least_risk:
+        changes |= {
+            "state": sa.case((_case.state == "closed", "open"), else_=_case.state),
+            "claimed_by": sa.case((_case.state == "closed", None), else_=_case.claimed_by),
+        }
+    db.execute(sa.update(Case).where(_case.id == case).values(**changes))
+
+
+def owner_of(db: Transaction, reporter: UUID) -> Any:
+    """The claimed case that owns a reporter's conversation, or None: while there is one, the bot is silent."""
+    claimed = sa.select(*_case).where(_case.reporter_id == reporter, _case.state == "claimed")
+    return db.execute(claimed.order_by(_case.opened_at.desc()).limit(1)).one_or_none()
+
+
+def latest_of(db: Transaction, reporter: UUID) -> Any:
+    """The case a reporter came with last, or None."""
+    newest = sa.select(*_case).where(_case.reporter_id == reporter).order_by(_case.opened_at.desc()).limit(1)
+    return db.execute(newest).one_or_none()
+
+
+# -- the queue -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """One line of the queue: nothing sealed is opened for it."""
+
+    id: UUID
+    reference: str
+    kind: str
+    state: str
+    risk: int
+    is_unread: bool
+    opened_at: datetime
+    reporter: str
+    claimed_by: str | None
+    is_mine: bool
+    reporter_state: str
+
+
+def queue(db: Transaction, member: SignedIn, states: Sequence[str] = ("open", "claimed"), limit: int = 100) -> list[QueueRow]:
+    """Her team's cases: unclaimed before claimed, highest risk first, then oldest."""
+    rows = (
+        sa.select(*_case, _caseworker.name.label("owner"), _reporter.state.label("reporter_state"))
+        .join_from(Case.__table__, Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
+        .outerjoin(Caseworker.__table__, _case.claimed_by == _caseworker.id)  # type: ignore[attr-defined]
+        .where(_case.team_id == member.team_id, _case.state.in_(states))
+        .order_by(_case.risk.desc(), _case.opened_at)
+        .limit(limit)
+    )
+    return [
+        QueueRow(
+            r.id,
+            r.reference,
+            r.kind,
+            r.state,
+            r.risk,
+            r.is_unread,
+            r.opened_at,
+            pseudonym(r.reporter_id),
+            r.owner,
+            r.claimed_by == member.caseworker_id,
+            r.reporter_state,
+        )
+        for r in db.execute(rows)
+    ]
+
+
+# -- one case ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ChatLine:
+    """One text of a case's chat, opened."""
+
+    id: UUID
+    author: str
+    at: datetime
+    text: str
+    language: str | None
+    other: Mapping[str, Any] | None  # the translation {"text", "engine", "flags"}, or for a reply what was sent
+    attachments: int
+    delivery: str | None
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """A case with everything in it opened for one caseworker."""
+
+    row: Any
+    reporter: str
+    reporter_state: str
+    contact: str
+    can_reply: str  # empty: yes; else why not
+    report: Mapping[str, Any]
+    report_translation: Mapping[str, Any]
+    language: str | None
+    perceptions: Sequence[Mapping[str, Any]]
+    suggestion: Mapping[str, Any] | None
+    decisions: Sequence[Mapping[str, Any]]
+    chat: Sequence[ChatLine]
+    actions: Sequence[Mapping[str, Any]]
+    is_mine: bool
+    is_being_translated: bool = field(default=False)
+
+
+def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
+    """Open a case for a member of its team; the reading is written down. Raises NotYours."""
+    row = _mine_to_read(db, member, case)
+    _act(db, row.id, member.caseworker_id, "read")
+    if row.claimed_by in (None, member.caseworker_id):
+        db.execute(sa.update(Case).where(_case.id == row.id).values(is_unread=False))
+    opener = member.opener
+    report = db.one(sa.select(*_report).where(_report.id == row.report_id)) if row.report_id else None
+    told = opener.open(report.sealed, report.team_key_id, "report", report.id) if report else {}
+    translations = _opened_translations(db, opener, row.id)
+    reporter = db.execute(sa.select(*_reporter).where(_reporter.id == row.reporter_id)).one()
+    chat = _opened_chat(db, opener, row.id, translations)
+    language = told.get("language") or next((c.language for c in reversed(chat) if c.author == "reporter"), None)
+    return CaseFile(
+        row=row,
+        reporter=pseudonym(row.reporter_id),
+        reporter_state=reporter.state,
+        contact=reporter.contact,
+        can_reply=_why_not(db, reporter, chat),
+        report=told,
+        report_translation=translations.get(row.report_id, {}),
+        language=language,
+        perceptions=_opened(db, opener, Perception, row.id),
+        suggestion=next(iter(reversed(_opened(db, opener, Suggestion, row.id))), None),
+        decisions=_opened(db, opener, Decision, row.id),
+        chat=chat,
+        actions=_opened_actions(db, opener, row.id),
+        is_mine=row.state == "claimed" and row.claimed_by == member.caseworker_id,
+        is_being_translated=db.execute(sa.select(_copy.id).where(_copy.case_id == row.id).limit(1)).scalar() is not None,
+    )
+
+
+def _mine_to_read(db: Transaction, member: SignedIn, case: UUID) -> Any:
+    row = db.one(sa.select(*_case).where(_case.id == case, _case.team_id == member.team_id))
+    if row is None:
+        raise NotYours("there is no such case in your team")
+    return row
+
+
+def _opened(db: Transaction, opener: TeamOpener, table: Any, case: UUID) -> list[Mapping[str, Any]]:
+    columns = table.__table__.c
+    rows = db.execute(sa.select(*columns).where(columns.case_id == case).order_by(columns.at))
+    return [{**opener.open(r.sealed, r.team_key_id, table.__tablename__, r.id), "at": r.at} for r in rows]
+
+
+def _opened_translations(db: Transaction, opener: TeamOpener, case: UUID) -> dict[UUID, Mapping[str, Any]]:
+    columns = SealedTranslation.__table__.c  # type: ignore[attr-defined]
+    rows = db.execute(sa.select(*columns).where(columns.case_id == case).order_by(columns.at))
+    return {r.of: opener.open(r.sealed, r.team_key_id, "sealed_translation", r.id) for r in rows}
+
+
+def _opened_chat(db: Transaction, opener: TeamOpener, case: UUID, translations: Mapping[UUID, Mapping[str, Any]]) -> list[ChatLine]:
+    rows = db.execute(
+        sa.select(*_chat, _message.state.label("delivery"))
+        .outerjoin_from(CaseMessage.__table__, Message.__table__, _chat.message_id == _message.id)  # type: ignore[attr-defined]
+        .where(_chat.case_id == case)
+        .order_by(_chat.at)
+    )
+    lines = []
+    for r in rows:
+        said = opener.open(r.sealed, r.team_key_id, "case_message", r.id)
+        other = said.get("sent") if r.author == "caseworker" else translations.get(r.id, {}).get("text")
+        delivery = r.delivery if r.author != "reporter" else None
+        lines.append(
+            ChatLine(r.id, r.author, r.at, said["text"], said.get("language"), other, said.get("attachments", 0), delivery)
+        )
+    return lines
+
+
+def _opened_actions(db: Transaction, opener: TeamOpener, case: UUID) -> list[Mapping[str, Any]]:
+    rows = db.execute(
+        sa.select(*_action, _caseworker.name.label("by"))
+        .outerjoin_from(CaseAction.__table__, Caseworker.__table__, _action.caseworker_id == _caseworker.id)  # type: ignore[attr-defined]
+        .where(_action.case_id == case)
+        .order_by(_action.at)
+    )
+    return [
+        {
+            "verb": r.verb,
+            "by": r.by,
+            "at": r.at,
+            "text": opener.open(r.sealed, r.team_key_id, "case_action", r.id)["text"] if r.sealed else None,
+        }
+        for r in rows
+    ]
+
+
+# -- what a caseworker does ----------------------------------------------------------------------------------------------------
+
+
+def claim(db: Transaction, member: SignedIn, case: UUID) -> None:
+    """Take a case: from this commit on she owns the conversation, and no text of the bot goes out any more.
+
+    Raises NotYours, AlreadyClaimed.
+    """
+    row = _mine_to_read(db, member, case)
+    lock_reporter(db, row.reporter_id)
+    taken = sa.update(Case).where(_case.id == case, _case.state == "open")
+    if db.execute(taken.values(state="claimed", claimed_by=member.caseworker_id, is_unread=False)).rowcount != 1:
+        raise AlreadyClaimed("this case was claimed or closed by somebody else")
+    outbox.cancel_queued(db, row.reporter_id, ("bot", "check_in"))
+    unfinished = sa.update(FlowSession).where(_session.reporter_id == row.reporter_id, ~_session.is_over)
+    db.execute(unfinished.values(is_over=True, body=None))
+    touch_reporter(db, row.reporter_id)
+    _act(db, case, member.caseworker_id, "claimed")
+
+
+def add_note(db: Transaction, member: SignedIn, case: UUID, text: str) -> None:
+    """Write a note that only the team reads. Raises NotYours."""
+    row = _mine_to_read(db, member, case)
+    _act(db, row.id, member.caseworker_id, "noted", staff.team_seal(db, row.team_id), {"text": text})
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a caseworker says: her words, and what goes to the reporter (the same, or its translation with who made it)."""
+
+    text: str
+    language: str
+    sent: str
+    sent_language: str
+    engine: str = ""
+    flags: Sequence[str] = ()
+
+
+def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
+    """Answer the reporter in the chat. Raises NotYours, CannotReply."""
+    row = _mine_to_read(db, member, case)
+    reporter = lock_reporter(db, row.reporter_id)
+    if row.state != "claimed" or row.claimed_by != member.caseworker_id:
+        raise CannotReply("Claim the case first: then the conversation is yours and the bot is silent.")
+    if reason := _why_not(db, reporter, _opened_chat(db, member.opener, case, {})):
+        raise CannotReply(reason)
+    message = outbox.put(db, row.reporter_id, said.sent, author="caseworker")
+    seal = staff.team_seal(db, row.team_id)
+    line = CaseMessage(
+        case_id=case,
+        message_id=message,
+        author="caseworker",
+        caseworker_id=member.caseworker_id,
+        team_key_id=seal.team_key,
+        sealed=b"",
+    )
+    sent = {"text": said.sent, "language": said.sent_language, "engine": said.engine, "flags": list(said.flags)}
+    line.sealed = seal.seal({"text": said.text, "language": said.language, "sent": sent}, "case_message", line.id)
+    db.insert(line)
+    touch_reporter(db, row.reporter_id)
+    _act(db, case, member.caseworker_id, "replied")
+
+
+def _why_not(db: Transaction, reporter: Any, chat: Sequence[ChatLine]) -> str:
+    """Why a reporter must or can not be written to; empty when they may be."""
+    if reporter.state == "silent":
+        return "The reporter asked for silence. You can write again when they write to us."
+    if reporter.state == "opted_out":
+        return "The reporter's carrier stopped our texts (they sent STOP). Only they can start them again."
+    if not db.execute(sa.select(_address.id).where(_address.reporter_id == reporter.id).limit(1)).scalar():
+        return "The reporter stays anonymous: we keep no address. They can come back with their receipt."
+    if reporter.contact == "reporter_first" and not any(line.author == "reporter" for line in chat):
+        return "The reporter wants to write first. You can answer once they have written again."
+    return ""
+
+
+def decide(db: Transaction, member: SignedIn, case: UUID, motivations: Sequence[str], reason: str) -> None:
+    """Write down what the caseworker thinks the motivation was; perception and suggestion stay as they are. Raises NotYours."""
+    row = _mine_to_read(db, member, case)
+    seal = staff.team_seal(db, row.team_id)
+    decision = Decision(case_id=case, caseworker_id=member.caseworker_id, team_key_id=seal.team_key, sealed=b"")
+    decision.sealed = seal.seal({"motivations": list(motivations), "reason": reason, "by": member.name}, "decision", decision.id)
+    db.insert(decision)
+    _act(db, case, member.caseworker_id, "decided")
+
+
+def close(db: Transaction, member: SignedIn, case: UUID) -> None:
+    """Close a case she holds; the conversation is the bot's again. Raises NotYours, AlreadyClaimed."""
+    row = _mine_to_read(db, member, case)
+    lock_reporter(db, row.reporter_id)
+    held = sa.update(Case).where(_case.id == case, _case.state == "claimed", _case.claimed_by == member.caseworker_id)
+    if db.execute(held.values(state="closed", closed_at=clock.now())).rowcount != 1:
+        raise AlreadyClaimed("only the caseworker who holds a case can close it")
+    touch_reporter(db, row.reporter_id)
+    _act(db, case, member.caseworker_id, "closed")
+
+
+def _act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal | None = None, words: Any = None) -> None:
+    row = CaseAction(id=uuid4(), case_id=case, caseworker_id=by, verb=verb)
+    if seal and words:
+        row.team_key_id, row.sealed = seal.team_key, seal.seal(words, "case_action", row.id)
+    db.insert(row)
+
+
+# -- working copies: translation and classification ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Work:
+    """A working copy somebody took on: the texts of one report or case message."""
+
+    id: UUID
+    case_id: UUID
+    of: UUID
+    language: str | None
+    texts: Mapping[str, str]
+    wants_suggestion: bool
+    attempts: int
+
+
+def claim_work(db: Transaction) -> Work | None:
+    """Take the oldest working copy nobody works on; expired ones are erased on the way."""
+    now = clock.now()
+    db.execute(sa.delete(WorkingCopy).where(_copy.erase_at <= now))
+    free = sa.select(_copy.id).where(lease_is_free(_copy.leased_until, now)).order_by(_copy.erase_at).limit(1)
+    found = db.execute(free.with_for_update(skip_locked=True)).scalar()
+    if found is None:
+        return None
+    lease = (
+        sa.update(WorkingCopy)
+        .where(_copy.id == found)
+        .values(leased_until=now + timedelta(seconds=90), attempts=_copy.attempts + 1)
+    )
+    row = db.execute(lease.returning(*_copy)).one()
+    body = db.vault.reveal(row.body, "working_copy", "body", row.id)
+    return Work(row.id, row.case_id, row.of, body["language"], body["texts"], body["classify"], row.attempts)
+
+
+def finish_work(db: Transaction, work: Work, translated: Mapping[str, Any], suggestion: Mapping[str, Any] | None) -> None:
+    """Seal what the machine found to the case and erase the working copy."""
+    team = db.execute(sa.select(_case.team_id).where(_case.id == work.case_id)).scalar_one()
+    seal = staff.team_seal(db, team)
+    if translated:
+        row = SealedTranslation(case_id=work.case_id, of=work.of, team_key_id=seal.team_key, sealed=b"")
+        row.sealed = seal.seal(dict(translated), "sealed_translation", row.id)
+        db.insert(row)
+    if suggestion:
+        hint = Suggestion(case_id=work.case_id, team_key_id=seal.team_key, sealed=b"")
+        hint.sealed = seal.seal(dict(suggestion), "suggestion", hint.id)
+        db.insert(hint)
+    db.execute(sa.delete(WorkingCopy).where(_copy.id == work.id))
