@@ -1,0 +1,47 @@
+"""The ways in and out, and what their webhooks share: a bounded body, and a handing over whose failures tell no secrets."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+
+from bot.messages import Delivery, IncomingMessage
+
+log = logging.getLogger(__name__)
+
+Accept = Callable[[IncomingMessage], None]
+"""Stores one text and commits; the same ``external_id`` twice is a no-op."""
+RecordDelivery = Callable[[str, Delivery], None]
+"""Stores what a vendor says of a text we sent; the first argument is the channel's name."""
+
+MAX_BODY = 256 * 1024  # bytes: 10,000 emoji are 120 kB once percent-encoded, and no text of a reporter may bounce off
+
+
+async def read_body(request: Request) -> bytes:
+    """The raw body, read no further than MAX_BODY. Raises HTTPException 413."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HTTPException(413)
+    return bytes(body)
+
+
+async def hand_over(store: Callable[..., None], *what: Any, about: str) -> None:
+    """Run the storing verb in a thread. Raises HTTPException 500 when it fails, so that the vendor posts again.
+
+    ``about`` says in the log which message it was. A database error may quote the row it failed on, so the log gets the error's
+    type and the way it came, never its text.
+    """
+    try:
+        await run_in_threadpool(store, *what)
+    except Exception as error:
+        way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
+        log.error("%s was not stored, the vendor will post it again: %s at %s", about, type(error).__name__, way)
+        raise HTTPException(500) from None

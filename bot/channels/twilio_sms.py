@@ -1,0 +1,332 @@
+"""SMS and WhatsApp through Twilio: signed webhooks in, texts out, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import regex
+from fastapi import APIRouter, HTTPException, Request, Response
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.datastructures import ImmutableMultiDict
+from twilio.base.exceptions import TwilioException, TwilioRestException  # type: ignore[import-untyped]
+from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from bot.channels import Accept, RecordDelivery, hand_over, read_body
+from bot.messages import Delivery, DeliveryState, IncomingMessage, OutgoingMessage, TransportError
+
+log = logging.getLogger(__name__)
+
+STATUS_PATH = "/sms/status"
+SIGNATURE = "X-Twilio-Signature"
+EMPTY_TWIML = "<Response/>"  # our answer goes through the outbox, never back through the webhook
+
+Form = Mapping[str, str] | Iterable[tuple[str, str]]
+Parsed = TypeVar("Parsed")
+
+
+class TwilioSettings(BaseSettings):
+    """The operator's Twilio account: ``TELLONCE_TWILIO_NUMBER=+447700900001`` sets ``number``. All three or none."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TELLONCE_TWILIO_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    account_sid: Annotated[str, Field(description="Twilio's id of the account.", pattern=r"^$|^AC[0-9a-f]{32}$")] = ""
+    auth_token: Annotated[SecretStr, Field(description="The account's auth token; it signs webhooks, too.")] = SecretStr("")
+    number: Annotated[
+        str,
+        Field(description="Our number (E.164) or Messaging Service (MG…).", pattern=r"^$|^\+[1-9][0-9]{4,14}$|^MG[0-9a-f]{32}$"),
+    ] = ""
+    api_url: Annotated[str, Field(description="Address of a stand-in for Twilio's API; empty: Twilio itself.")] = ""
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.number)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        given = [bool(self.account_sid), bool(self.auth_token.get_secret_value()), bool(self.number)]
+        if any(given) and not all(given):
+            raise ValueError("set TELLONCE_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _NUMBER together, or none of them")
+        if self.api_url and urlsplit(self.api_url).hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("TELLONCE_TWILIO_API_URL is for a stand-in on this machine: http://127.0.0.1:PORT, or empty")
+        return self
+
+
+class IncompleteForm(Exception):
+    """A signed form lacks what makes it a message; the text names the missing fields and holds nothing of the form."""
+
+
+def parse_sms(form: Mapping[str, str]) -> IncomingMessage:
+    """One text as Twilio posts it.
+
+    ``From`` is kept as it came: ``+44…``, ``whatsapp:+44…``, or a WhatsApp id that holds no number. A shared place (WhatsApp)
+    counts as an attachment. Raises IncompleteForm.
+    """
+    attachments = _count(form.get("NumMedia", "")) + ("Latitude" in form)
+    _require(form, "MessageSid", "From")
+    if "Body" not in form and not attachments:
+        raise IncompleteForm("Body")
+    return IncomingMessage("sms", form["From"], form.get("Body", ""), form["MessageSid"], attachments)
+
+
+_STATES: Mapping[str, DeliveryState] = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "read": "read",
+    "undelivered": "failed",
+    "failed": "failed",
+    "canceled": "failed",
+}
+
+
+def parse_status(form: Mapping[str, str]) -> Delivery | None:
+    """What became of a text; None for a step on the way (queued, sending) or a word Twilio adds later. Raises IncompleteForm."""
+    _require(form, "MessageSid", "MessageStatus")
+    state = _STATES.get(form["MessageStatus"])
+    if state is None:
+        return None
+    if state == "failed" and form.get("ErrorCode", "") in map(str, _STOPPED):
+        state = "stopped"
+    return Delivery(form["MessageSid"], state)
+
+
+def split_text(text: str, limit: int) -> list[str]:
+    """Cut a text into pieces of at most ``limit`` characters, after a paragraph if it can, else after a word.
+
+    The pieces joined are the text again. Characters are counted as UTF-16 units, the strictest way a vendor may count; a word
+    longer than the limit is cut between two whole letters (grapheme clusters), so no accent or joined emoji comes apart.
+    """
+    pieces = []
+    while _units(text) > limit:
+        window = _head(text, limit)
+        ends = ([m.end() for m in re.finditer(gap, window)] for gap in (r"\n+", r"\s+"))
+        cut = next((found[-1] for found in ends if found and found[-1] * 2 > len(window)), len(window))
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text] if text or not pieces else pieces
+
+
+class TwilioSms:
+    """The channel ``sms``: texts to phones and to WhatsApp, through Twilio's own SDK.
+
+    ``public_url`` is our address as Twilio sees it; it signs that address and posts there what became of our texts.
+    """
+
+    name = "sms"
+    has_buttons = False
+    max_length = 1600  # Twilio's own cap (21617), on SMS and WhatsApp alike
+
+    def __init__(self, settings: TwilioSettings, public_url: str, timeout: float = 10.0) -> None:
+        """``timeout`` is in seconds, for each call. Raises ValueError without an account: with an empty token anybody can sign."""
+        if not settings.is_set:
+            raise ValueError("the channel sms needs TELLONCE_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _NUMBER")
+        _silence()
+        token = settings.auth_token.get_secret_value()
+        self.public_url = public_url.rstrip("/")
+        self.number = settings.number
+        self._validator = RequestValidator(token)
+        self._http = _Http(settings.api_url, timeout)
+        self._client = Client(settings.account_sid, token, http_client=self._http)
+
+    def close(self) -> None:
+        self._http.session.close()
+
+    def verify_signature(self, url: str, form: Form, signature: str) -> bool:
+        """Whether Twilio posted this: ``url`` as Twilio sees it, query included, and every posted field, blanks and repeats too."""
+        return bool(self._validator.validate(url, ImmutableMultiDict(form), signature))
+
+    def send(self, message: OutgoingMessage) -> str:
+        """Hand one text over and return its MessageSid. Raises TransportError; a text over ``max_length`` is refused, not cut.
+
+        After ``later`` Twilio may have the text all the same (a time-out after it was stored): ask ``find_sent`` first.
+        """
+        outcome = self._call(lambda: self._create(message))
+        if isinstance(outcome, TransportError):
+            raise outcome  # here, outside any except: the vendor's error holds number and words and would hang on as __context__
+        return outcome
+
+    def find_sent(self, message: OutgoingMessage, since: datetime) -> str | None:
+        """The MessageSid under which Twilio already has this very text, ``since`` (aware) or later. Raises TransportError."""
+        outcome = self._call(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
+        if isinstance(outcome, TransportError):
+            raise outcome
+        ours = (m for m in outcome if m.body == message.text and str(m.direction).startswith("outbound"))
+        return next((str(m.sid) for m in ours), None)
+
+    def _create(self, message: OutgoingMessage) -> str:
+        if len(message.text) > self.max_length:
+            raise TransportError("refused", "21617")
+        created = self._client.messages.create(
+            to=message.address, body=message.text, status_callback=self.public_url + STATUS_PATH, **self._sender(message.address)
+        )
+        return str(created.sid)
+
+    def _sender(self, address: str) -> dict[str, str]:
+        if self.number.startswith("MG"):
+            return {"messaging_service_sid": self.number}
+        return {"from_": "whatsapp:" + self.number if address.startswith("whatsapp:") else self.number}
+
+    @staticmethod
+    def _call(ask: Callable[[], Parsed]) -> Parsed | TransportError:
+        try:
+            return ask()
+        except TransportError as error:
+            return error
+        except TwilioRestException as error:
+            return _failure(error.status, error.code)
+        except (TwilioException, OSError, ValueError) as error:  # requests raises OSErrors; an answer without JSON is a ValueError
+            return TransportError("later", type(error).__name__)
+
+
+# Twilio's codes in our words. Whatever stands in no list and is a 4xx is about this one text: refused.
+_STOPPED = frozenset({21610, 63014})  # opted out by STOP; blocked us on WhatsApp
+_BUSY = frozenset({14107, 20429, 21611, 30001, 63018, 63038})  # too fast, too many queued, over the day's limit
+_OUR_SETTING = frozenset(  # a wrong setting of ours must not lose a text: it waits until the operator has mended it
+    {
+        20003,  # authentication
+        20005,  # account not active
+        20404,  # no such account
+        21212,  # wrong From
+        21408,  # this country is not switched on
+        21603,  # no From
+        21606,  # From is not our number
+        21609,  # StatusCallback is not a public address
+        21659,  # From is not a Twilio number
+        21701,  # no such Messaging Service
+        21703,  # Messaging Service without a number
+        30002,  # account suspended
+        63007,  # no WhatsApp sender of that number
+    }
+)
+SETTING_RETRY = 300.0  # seconds
+
+
+def _failure(status: int, code: int | None) -> TransportError:
+    if code in _STOPPED:
+        return TransportError("stopped", str(code))
+    if code in _OUR_SETTING or status in {401, 403, 404}:
+        return TransportError("later", str(code or status), SETTING_RETRY)
+    if code in _BUSY or status == 429 or status >= 500:
+        return TransportError("later", str(code or status))
+    return TransportError("refused", str(code or status))
+
+
+class _Http(TwilioHttpClient):  # type: ignore[misc]
+    """Twilio's HTTP client, pointed at a stand-in if there is one (no SDK setting leaves twilio.com), keeping Retry-After."""
+
+    def __init__(self, api_url: str, timeout: float) -> None:
+        super().__init__(timeout=timeout)
+        self.api_url = api_url.rstrip("/")
+        self.session.trust_env = not api_url  # a proxy of the environment must not catch what is meant for this machine
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        if self.api_url:
+            url = self.api_url + urlsplit(url)._replace(scheme="", netloc="").geturl()
+        response = super().request(method, url, *args, **kwargs)
+        if response.status_code == 429 or response.status_code >= 500:
+            raise TransportError("later", _code(response), _seconds(response.headers.get("Retry-After")))
+        return response
+
+
+def routes(channel: TwilioSms, public_url: str, accept: Accept, record_delivery: RecordDelivery) -> APIRouter:
+    """The addresses Twilio posts to: ``/sms`` for texts, ``/sms/status`` for what became of ours.
+
+    Let the number's webhook end in ``#rc=5&rp=all``: without it Twilio tries a text again only when it cannot connect.
+    """
+    router = APIRouter()
+    base = public_url.rstrip("/")
+
+    @router.post("/sms")
+    async def receive_sms(request: Request) -> Response:
+        form = await _signed_form(request, channel, base + "/sms")
+        incoming = _complete(parse_sms, form)
+        await hand_over(accept, incoming, about=f"sms {_safe_id(form)}")
+        return Response(EMPTY_TWIML, media_type="text/xml")
+
+    @router.post(STATUS_PATH)
+    async def receive_status(request: Request) -> Response:
+        form = await _signed_form(request, channel, base + STATUS_PATH)
+        delivery = _complete(parse_status, form)
+        if delivery is not None:
+            await hand_over(record_delivery, channel.name, delivery, about=f"status of sms {_safe_id(form)}")
+        return Response(status_code=204)
+
+    return router
+
+
+async def _signed_form(request: Request, channel: TwilioSms, url: str) -> ImmutableMultiDict[str, str]:
+    """The posted fields. Raises HTTPException 413 (too long) or 403 (not from Twilio: nothing of it is kept or logged)."""
+    query = request.scope["query_string"].decode("latin-1")
+    body = await read_body(request)
+    try:
+        form = ImmutableMultiDict(parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=500))
+    except ValueError:  # Twilio sends percent-encoded UTF-8
+        raise HTTPException(403) from None
+    if not channel.verify_signature(f"{url}?{query}" if query else url, form, request.headers.get(SIGNATURE, "")):
+        raise HTTPException(403)
+    return form
+
+
+def _complete(parse: Callable[[Mapping[str, str]], Parsed], form: Mapping[str, str]) -> Parsed:
+    try:
+        return parse(form)
+    except IncompleteForm:
+        log.warning("sms %s: the signed form is incomplete, refused", _safe_id(form))
+        raise HTTPException(400) from None
+
+
+def _require(form: Mapping[str, str], *names: str) -> None:
+    missing = [name for name in names if not form.get(name)]
+    if missing:
+        raise IncompleteForm(", ".join(missing))
+
+
+def _count(digits: str) -> int:
+    return int(digits) if re.fullmatch(r"[0-9]{1,3}", digits) else 0
+
+
+def _safe_id(form: Mapping[str, str]) -> str:
+    sid = form.get("MessageSid", "")
+    return sid if re.fullmatch(r"[A-Za-z]{2}[0-9A-Fa-f]{32}", sid) else "without id"
+
+
+def _code(response: Any) -> str:
+    try:
+        return str(int(json.loads(response.text)["code"]))
+    except (ValueError, KeyError, TypeError):
+        return str(response.status_code)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", retry_after) else None
+
+
+def _units(text: str) -> int:
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def _head(text: str, limit: int) -> str:
+    """As many whole graphemes of the text as fit the limit; at least one code point even where a single grapheme is longer."""
+    units = end = 0
+    for match in regex.finditer(r"\X", text):
+        units += _units(match[0])
+        if units > limit:
+            break
+        end = match.end()
+    return text[: end or max(1, limit // 2)]
+
+
+def _silence() -> None:
+    """At INFO the SDK logs the query of each call, at DEBUG urllib3 its path: both may hold a number."""
+    for name in ("twilio.http_client", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
