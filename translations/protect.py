@@ -1,0 +1,45 @@
+"""Facts that no engine may touch: addresses, links, telephone numbers, money and codes travel as XX1 and come back unchanged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# In this order: an e-mail address holds a link, a link may hold a telephone number.
+_FACTS = re.compile(
+    r"""
+      [\w.+-]+@[\w-]+(?:\.[\w-]+)+                                   # someone@example.org
+    | (?:https?://|www\.)\S*[^\s.,;:!?)\]»”"']                       # links
+    | (?<![\w@])@\w{3,}                                              # @names
+    | (?:[€$£¥₹₺₽₩₫₱]|R\$|US\$)\s?\d[\d.,]*\d*                       # €30
+    | \d[\d.,]*\s?(?:€|£|₽|₺|zł)                                     # 30 €
+    | (?<![\w])\+?\(?\d[\d\s().-]{5,18}\d(?!\w)                      # telephone numbers
+    | \b(?=[A-Z0-9-]*\d)(?=[A-Z0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*\b  # plates and codes: 24-AB-17
+    """,
+    re.VERBOSE,
+)
+_NOT_SPACE = re.compile(r"\s+\Z")
+
+
+def protect(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text with its facts replaced, and the facts: ``("Call XX1.", ("+351 912 345 678",))``. XX1 stands for the first."""
+    facts: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        fact = _NOT_SPACE.sub("", match[0])
+        if not any(character.isdigit() for character in fact) and "@" not in fact and "." not in fact:
+            return match[0]
+        facts.append(fact)
+        return f"XX{len(facts)}" + match[0][len(fact) :]
+
+    if re.search(r"\bXX\d", text):
+        return text, ()
+    return _FACTS.sub(replace, text), tuple(facts)
+
+
+def restore(text: str, facts: Sequence[str]) -> str | None:
+    """The text with its facts back in place, or None when a placeholder was lost, doubled or invented."""
+    found = re.findall(r"\bXX\s?(\d+)\b", text)
+    if sorted(found, key=int) != [str(number) for number in range(1, len(facts) + 1)]:
+        return None
+    return re.sub(r"\bXX\s?(\d+)\b", lambda match: facts[int(match[1]) - 1], text)
