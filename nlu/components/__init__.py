@@ -1,0 +1,1 @@
+"""Our own steps of the Rasa pipeline."""

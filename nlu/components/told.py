@@ -1,0 +1,41 @@
+"""Which facts a text already tells. A fact marked as told is never asked: rules that say yes only when it is plain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from components.folding import Folded
+from components.phrases import pattern
+
+FACTS = ("when", "where", "who", "injury", "online", "threat", "ongoing")
+
+
+class ToldRules:
+    """Rules as in ``data/en/told.yml``: {language: {"lists": {…}, "facts": {"when": {"says": […], "unless": […]}}}}."""
+
+    def __init__(self, languages: Mapping[str, Mapping[str, Any]]) -> None:
+        self._rules: dict[str, dict[str, tuple[re.Pattern[str] | None, re.Pattern[str] | None]]] = {}
+        for language, rules in languages.items():
+            lists = rules.get("lists", {})
+            self._rules[language] = {
+                fact: (pattern(rule.get("says", ()), lists), pattern(rule.get("unless", ()), lists))
+                for fact, rule in rules["facts"].items()
+            }
+
+    def told(self, text: Folded, languages: Collection[str]) -> dict[str, bool]:
+        """A yes or no for each of FACTS, read with the rules of the languages the text may be in."""
+        rules = [self._rules[language] for language in sorted(languages) if language in self._rules]
+        return {fact: any(_says(text.text, *rule[fact]) for rule in rules if fact in rule) for fact in FACTS}
+
+
+def _says(text: str, says: re.Pattern[str] | None, unless: re.Pattern[str] | None) -> bool:
+    """Whether something in the text says it and no ``unless`` phrase covers that place ("every monday" is no date)."""
+    if says is None:
+        return False
+    covered = [found.span() for found in unless.finditer(text)] if unless else []
+    return any(
+        not any(start <= found.start() < end or found.start() <= start < found.end() for start, end in covered)
+        for found in says.finditer(text)
+    )
