@@ -127,10 +127,9 @@ def _rasa_status(settings: Settings) -> int | None:
 def translation(settings: Settings) -> Iterator[Finding]:
     """The language packages and the process without network that uses them."""
     original = "Every text arrives in its original language, marked 'interpreter needed'."
-    folder = settings.argos_packages
-    pairs = len(list(folder.glob("*/metadata.json")))
+    pairs = len(list(settings.argos_packages.glob("*/metadata.json")))
     if pairs == 0:
-        yield Finding("Language packages", "missing", original, f"{HOME}/.venv/bin/python -m translations.packages --into {folder}")
+        yield Finding("Language packages", "missing", original, "./setup")
         return
     yield Finding(f"Language packages: {_count(pairs, 'direction')}", "ok")
     health = Translator(settings.translate_socket).ping()

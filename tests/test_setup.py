@@ -29,6 +29,9 @@ if arguments == ["-V"]:
 elif arguments[0] == "-c":
     if "ensurepip" in arguments[1]:
         sys.exit(not venv_works)
+    if "install_embedded" in arguments[1]:
+        pathlib.Path(arguments[2]).mkdir(parents=True, exist_ok=True)
+        sys.exit()
     sys.version_info = version
     exec(arguments[1])
 elif arguments[:2] == ["-m", "venv"]:
@@ -38,8 +41,6 @@ elif arguments[:2] == ["-m", "venv"]:
 elif arguments[:3] == ["-m", "pip", "install"]:
     assert "--require-hashes" in arguments and "--hash=sha256:" in sys.stdin.read()
     os.symlink(os.environ["STAND_INS"] + "/uv", ".tools/uv/bin/uv")
-elif arguments[:2] == ["-m", "translations.packages"]:
-    pathlib.Path("var/argos/packages").mkdir(parents=True, exist_ok=True)
 elif arguments[:3] == ["-m", "rasa", "train"]:
     print("training", file=open("trainings", "a"))
     pathlib.Path("nlu/models").mkdir(exist_ok=True)
@@ -120,6 +121,7 @@ def test_everything_is_installed_from_the_locks(machine: Machine) -> None:
     assert machine.asked_of_uv("sync --frozen") == [f"sync --frozen --no-dev --python {machine.bin}/python3"]
     assert machine.asked_of_uv("sync --project nlu") == [f"sync --project nlu --frozen --no-dev --python {machine.bin}/python3.10"]
     assert (machine.checkout / "nlu/models/nlu.tar.gz").exists()
+    assert (machine.checkout / "var/argos/packages").is_dir()
 
 
 def test_a_second_run_installs_uv_and_trains_no_more(machine: Machine) -> None:
