@@ -1,0 +1,408 @@
+"""SMS and WhatsApp: what Twilio posts, what we send, and what never reaches a log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from bot.channels import MAX_BODY
+from bot.channels.twilio_sms import (
+    IncompleteForm,
+    TwilioSettings,
+    TwilioSms,
+    parse_sms,
+    parse_status,
+    routes,
+    split_text,
+)
+from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError
+from tests.standins import post, served
+from tests.standins.twilio_api import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Trouble, TwilioApi
+
+ROSA = "+447700900123"
+STORY = "Bateram-me no autocarro 73"
+SIGNED = "X-Twilio-Signature"
+
+
+@dataclass
+class Desk:
+    """What our side stored; ``broken`` makes storing fail with an error that quotes the text, as a database's does."""
+
+    texts: list[IncomingMessage] = field(default_factory=list)
+    deliveries: list[tuple[str, Delivery]] = field(default_factory=list)
+    broken: bool = False
+
+    def accept(self, incoming: IncomingMessage) -> None:
+        if self.broken:
+            raise RuntimeError(f"database is locked: INSERT {incoming.text} {incoming.address}")
+        self.texts.append(incoming)
+
+    def record(self, channel: str, delivery: Delivery) -> None:
+        self.deliveries.append((channel, delivery))
+
+
+@dataclass
+class Line:
+    """Our app, the stand-in, and the channel between them."""
+
+    twilio: TwilioApi
+    channel: TwilioSms
+    desk: Desk
+    url: str
+
+    def post(self, fields: list[tuple[str, str]], path: str = "/sms", signature: str | None = None) -> int:
+        signed = self.twilio.sign(self.url + path, fields) if signature is None else signature
+        return post(self.url + path, urlencode(fields).encode(), {SIGNED: signed} if signed else {})[0]
+
+
+def settings(api_url: str = "") -> TwilioSettings:
+    return TwilioSettings(account_sid=ACCOUNT_SID, auth_token=SecretStr(AUTH_TOKEN), number=NUMBER, api_url=api_url)
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    app, desk = FastAPI(), Desk()
+    with TwilioApi() as twilio, served(app) as url:
+        channel = TwilioSms(settings(twilio.url), url, timeout=0.5)
+        app.include_router(routes(channel, url, desk.accept, desk.record))
+        yield Line(twilio, channel, desk, url)
+        channel.close()
+
+
+def fields_of(line: Line, body: str = STORY) -> list[tuple[str, str]]:
+    return list(line.twilio.inbound_fields(ROSA, body).items())
+
+
+# In
+
+
+def test_a_signed_text_is_accepted_and_answered_with_empty_twiml(line: Line) -> None:
+    posted = line.twilio.deliver(ROSA, STORY, url=line.url + "/sms")
+    assert (posted.status, posted.body) == (200, b"<Response/>")
+    assert line.desk.texts == [IncomingMessage("sms", ROSA, STORY, posted.sid)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " Oi ", "\u202eabc", "a\x00b\r\n\tc", "👩‍👩‍👧 ok +&=%", "من را زدند", "打" * 10_000, "🙂" * 10_000]
+)
+def test_every_text_arrives_as_it_was_written(line: Line, text: str) -> None:
+    assert line.twilio.deliver(ROSA, text, url=line.url + "/sms").status == 200
+    assert [incoming.text for incoming in line.desk.texts] == [text]
+
+
+def test_a_signature_covers_the_query_too(line: Line) -> None:
+    fields = fields_of(line)
+    assert line.post(fields, "/sms?team=2") == 200
+    assert line.post(fields, "/sms?team=3", signature=line.twilio.sign(line.url + "/sms?team=2", fields)) == 403
+
+
+def test_repeated_and_blank_fields_are_part_of_the_signature(line: Line) -> None:
+    assert line.post([*fields_of(line), ("Tag", "a"), ("Tag", "b"), ("Empty", "")]) == 200
+
+
+Altered = Callable[[list[tuple[str, str]]], list[tuple[str, str]]]
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda fields: [(name, "other" if name == "Body" else value) for name, value in fields],
+        lambda fields: [*fields, ("Added", "1")],
+        lambda fields: [pair for pair in fields if pair[0] != "ApiVersion"],
+        lambda fields: [],
+    ],
+    ids=["altered", "field added", "field left out", "nothing posted"],
+)
+def test_a_form_that_is_not_what_was_signed_is_refused(line: Line, alter: Altered, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "bot")
+    fields = fields_of(line)
+    assert line.post(alter(fields), signature=line.twilio.sign(line.url + "/sms", fields)) == 403
+    assert line.desk.texts == []
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("path", ["/sms", "/sms/status"])
+@pytest.mark.parametrize("signature", ["", "AAAA", "ÄÖ"])
+def test_a_stranger_gets_403_and_nothing_is_stored(line: Line, path: str, signature: str) -> None:
+    status, _ = post(line.url + path, urlencode(fields_of(line)).encode(), {SIGNED: signature} if signature else {})
+    assert status == 403
+    assert (line.desk.texts, line.desk.deliveries) == ([], [])
+
+
+@pytest.mark.parametrize("body", [b"Body=%ff%fe", b"\xff\x00", b"--x\r\n\r\n--x--", b"&" * 2000 + b"a=1&" * 2000])
+def test_bytes_that_are_no_form_are_refused(line: Line, body: bytes) -> None:
+    assert post(line.url + "/sms", body, {SIGNED: "AAAA"})[0] == 403
+
+
+def test_a_body_without_end_is_not_read_on(line: Line) -> None:
+    assert post(line.url + "/sms", b"a" * (MAX_BODY + 1), {SIGNED: "AAAA"})[0] in {413, 0}  # 0: cut off while still sending
+    assert line.desk.texts == []
+
+
+@pytest.mark.parametrize("missing", ["MessageSid", "From", "Body"])
+def test_an_incomplete_signed_form_is_refused_with_its_id_alone_in_the_log(
+    line: Line, missing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = [pair for pair in fields_of(line) if pair[0] != missing]
+    assert line.post(fields) == 400
+    assert line.desk.texts == []
+    sid = dict(fields).get("MessageSid", "without id")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("bot")] == [
+        f"sms {sid}: the signed form is incomplete, refused"
+    ]
+
+
+def test_what_cannot_be_stored_is_answered_500_and_the_log_holds_no_word_of_it(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.desk.broken = True
+    posted = line.twilio.deliver(ROSA, STORY, url=line.url + "/sms")
+    assert posted.status == 500
+    assert posted.sid in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert STORY not in caplog.text
+    assert ROSA not in caplog.text
+
+
+FORM = {"MessageSid": "SM1", "From": ROSA, "Body": "Oi", "NumMedia": "0"}
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (FORM, IncomingMessage("sms", ROSA, "Oi", "SM1")),
+        (FORM | {"NumMedia": "2", "Body": ""}, IncomingMessage("sms", ROSA, "", "SM1", 2)),
+        (FORM | {"NumMedia": "many"}, IncomingMessage("sms", ROSA, "Oi", "SM1")),
+        (FORM | {"From": "whatsapp:+351900000000"}, IncomingMessage("sms", "whatsapp:+351900000000", "Oi", "SM1")),
+        (FORM | {"From": "whatsapp:CC.1234abcd"}, IncomingMessage("sms", "whatsapp:CC.1234abcd", "Oi", "SM1")),
+        ({"MessageSid": "SM1", "From": ROSA, "Latitude": "51.5", "Longitude": "0"}, IncomingMessage("sms", ROSA, "", "SM1", 1)),
+        ({"MessageSid": "SM1", "From": ROSA, "NumMedia": "1"}, IncomingMessage("sms", ROSA, "", "SM1", 1)),
+    ],
+    ids=["text", "picture", "odd count", "whatsapp", "whatsapp without number", "place", "picture without body"],
+)
+def test_a_form_becomes_a_text(form: dict[str, str], expected: IncomingMessage) -> None:
+    assert parse_sms(form) == expected
+
+
+@pytest.mark.parametrize("form", [{}, {"MessageSid": "", "From": ROSA, "Body": STORY}, {"MessageSid": "SM1", "Body": STORY}])
+def test_an_incomplete_form_is_named_without_its_content(form: dict[str, str]) -> None:
+    with pytest.raises(IncompleteForm) as caught:
+        parse_sms(form)
+    assert STORY not in str(caught.value)
+    assert ROSA not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "expected"),
+    [
+        ("accepted", "", None),
+        ("queued", "", None),
+        ("sending", "", None),
+        ("a word of next year", "", None),
+        ("sent", "", "sent"),
+        ("delivered", "", "delivered"),
+        ("read", "", "read"),
+        ("undelivered", "30003", "failed"),
+        ("failed", "63016", "failed"),
+        ("failed", "63014", "stopped"),
+        ("undelivered", "21610", "stopped"),
+    ],
+)
+def test_a_status_becomes_a_delivery(word: str, code: str, expected: str | None) -> None:
+    delivery = parse_status({"MessageSid": "SM1", "MessageStatus": word, "ErrorCode": code})
+    assert (delivery and delivery.state) == expected
+
+
+# Out
+
+
+def test_a_text_goes_out_and_its_deliveries_come_back_signed(line: Line) -> None:
+    sid = line.channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    line.twilio.settle()
+    assert line.twilio.to(ROSA) == ["Obrigado."]
+    assert line.desk.deliveries == [("sms", Delivery(sid, "sent")), ("sms", Delivery(sid, "delivered"))]
+    assert [posted.status for posted in line.twilio.posted] == [204, 204, 204]
+
+
+def test_whatsapp_is_answered_from_our_whatsapp_address(line: Line) -> None:
+    someone = "whatsapp:CC.1234abcd"
+    line.twilio.deliver(someone, "Oi", url=line.url + "/sms")
+    line.channel.send(OutgoingMessage(someone, "Obrigado."))
+    assert line.twilio.sent[0].sender == "whatsapp:" + NUMBER
+
+
+def test_whatsapp_fails_for_someone_who_has_not_written_for_a_day(line: Line) -> None:
+    sid = line.channel.send(OutgoingMessage("whatsapp:+351900000000", "Bom dia."))
+    line.twilio.settle()
+    assert line.desk.deliveries == [("sms", Delivery(sid, "failed"))]
+
+
+def test_the_carrier_obeys_stop_and_start(line: Line) -> None:
+    line.twilio.deliver(ROSA, " stop ", url=line.url + "/sms")
+    with pytest.raises(TransportError) as caught:
+        line.channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    assert (caught.value.failure, caught.value.code) == ("stopped", "21610")
+    line.twilio.deliver(ROSA, "START", url=line.url + "/sms")
+    line.channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    assert [incoming.text for incoming in line.desk.texts] == [" stop ", "START"]
+
+
+@pytest.mark.parametrize(
+    ("address", "text", "failure", "code"),
+    [
+        (ROSA, "", "refused", "21602"),
+        (ROSA, "x" * 1601, "refused", "21617"),
+        ("Mum", "Obrigado.", "refused", "21211"),
+        ("", "Obrigado.", "refused", "21604"),
+    ],
+)
+def test_what_twilio_refuses_is_refused(line: Line, address: str, text: str, failure: str, code: str) -> None:
+    with pytest.raises(TransportError) as caught:
+        line.channel.send(OutgoingMessage(address, text))
+    assert (caught.value.failure, caught.value.code) == (failure, code)
+    assert line.twilio.sent == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "retry_after", "stored"),
+    [
+        ("busy", "20429", 7.0, 0),
+        ("unavailable", "503", None, 0),
+        ("hang", "ReadTimeout", None, 0),
+        ("drop", "ConnectionError", None, 0),
+        ("hang_after_storing", "ReadTimeout", None, 1),
+        ("drop_after_storing", "ConnectionError", None, 1),
+        ("not_json", "JSONDecodeError", None, 1),
+    ],
+)
+def test_a_passing_trouble_means_later(line: Line, trouble: Trouble, code: str, retry_after: float | None, stored: int) -> None:
+    line.twilio.fail_next(trouble, retry_after=7)
+    with pytest.raises(TransportError) as caught:
+        line.channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    assert (caught.value.failure, caught.value.code, caught.value.retry_after) == ("later", code, retry_after)
+    assert len(line.twilio.sent) == stored
+
+
+def test_a_text_that_went_out_without_an_answer_is_found_again(line: Line) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    message = OutgoingMessage(ROSA, "Obrigado.")
+    assert line.channel.find_sent(message, before) is None
+    line.twilio.fail_next("drop_after_storing")
+    with pytest.raises(TransportError):
+        line.channel.send(message)
+    assert line.channel.find_sent(message, before) == line.twilio.sent[0].sid
+    assert line.channel.find_sent(OutgoingMessage(ROSA, "Outra coisa."), before) is None
+    assert line.channel.find_sent(message, before + timedelta(hours=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"auth_token": SecretStr("wrong")}, "20003"),
+        ({"number": "+447700900999"}, "21606"),
+        ({"account_sid": "AC" + "0" * 32}, "20003"),
+    ],
+    ids=["token", "number", "account"],
+)
+def test_a_wrong_setting_loses_no_text(line: Line, wrong: dict[str, object], code: str) -> None:
+    channel = TwilioSms(settings(line.twilio.url).model_copy(update=wrong), line.url)
+    with pytest.raises(TransportError) as caught:
+        channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    channel.close()
+    assert (caught.value.failure, caught.value.code) == ("later", code)
+    assert caught.value.retry_after is not None
+
+
+def test_nobody_listening_means_later() -> None:
+    channel = TwilioSms(settings("http://127.0.0.1:9"), "http://127.0.0.1:1")
+    with pytest.raises(TransportError, match="later ConnectionError"):
+        channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    channel.close()
+
+
+def test_no_number_no_word_and_no_token_reach_a_log_or_an_exception(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    line.twilio.deliver(ROSA, STORY, url=line.url + "/sms")
+    line.channel.send(OutgoingMessage(ROSA, STORY))
+    line.channel.find_sent(OutgoingMessage(ROSA, STORY), datetime.now(UTC))
+    line.twilio.opted_out.add(ROSA)
+    with pytest.raises(TransportError) as caught:
+        line.channel.send(OutgoingMessage(ROSA, STORY))
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+    for secret in (ROSA, ROSA[1:], STORY, AUTH_TOKEN):
+        assert secret not in caplog.text
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "expected"),
+    [("out_of_order", ["delivered", "sent"]), ("twice", ["sent", "sent", "delivered", "delivered"]), ("none", [])],
+)
+def test_callbacks_come_as_they_like(line: Line, callbacks: str, expected: list[str]) -> None:
+    line.twilio.callbacks = callbacks  # type: ignore[assignment]
+    line.channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    line.twilio.settle()
+    assert [delivery.state for _, delivery in line.desk.deliveries] == expected
+
+
+# Cutting long texts
+
+
+@given(st.text(max_size=400), st.integers(1, 60))
+def test_the_pieces_of_a_text_are_the_text_again(text: str, limit: int) -> None:
+    pieces = split_text(text, limit)
+    assert "".join(pieces) == text
+    assert all(pieces[1:])
+    if limit > 1:
+        assert all(len(piece.encode("utf-16-le", "surrogatepass")) // 2 <= limit for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "pieces"),
+    [
+        ("short", 10, ["short"]),
+        ("", 10, [""]),
+        ("one two three", 8, ["one two ", "three"]),
+        ("first line\nsecond line", 14, ["first line\n", "second line"]),
+        ("打打打打打", 2, ["打打", "打打", "打"]),
+        ("👩‍👩‍👧👩‍👩‍👧", 10, ["👩‍👩‍👧", "👩‍👩‍👧"]),
+        ("e\u0301e\u0301e\u0301", 3, ["e\u0301", "e\u0301", "e\u0301"]),
+    ],
+)
+def test_a_long_text_is_cut_between_words_or_whole_letters(text: str, limit: int, pieces: list[str]) -> None:
+    assert split_text(text, limit) == pieces
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"account_sid": ACCOUNT_SID},
+        {"account_sid": ACCOUNT_SID, "number": NUMBER},
+        {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN, "number": "07700 900001"},
+        {"account_sid": "hello", "auth_token": AUTH_TOKEN, "number": NUMBER},
+        {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN, "number": NUMBER, "api_url": "http://example.org"},
+    ],
+)
+def test_a_wrong_setting_stops_the_start_without_showing_the_token(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TwilioSettings.model_validate(given)
+    assert AUTH_TOKEN not in str(caught.value)
+
+
+def test_without_an_account_there_is_no_channel() -> None:
+    assert not TwilioSettings().is_set
+    with pytest.raises(ValueError, match="TELLONCE_TWILIO_ACCOUNT_SID"):
+        TwilioSms(TwilioSettings(), "http://127.0.0.1")
