@@ -20,11 +20,11 @@ class _InFile(BaseModel):
 
 
 class Source(_InFile):
-    """Where a fact was read and when that page was last seen to say so."""
+    """Where a fact was read, and the day it was read in a stored copy of that page. Look again before relying on it."""
 
     name: str
     address: str
-    seen: date
+    read: date
 
 
 class EmergencyText(_InFile):
