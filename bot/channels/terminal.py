@@ -1,0 +1,24 @@
+"""The channel ``terminal``: a conversation typed at a screen, for trying out flows and recording transcripts."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from bot.messages import OutgoingMessage
+
+
+class Terminal:
+    """Keeps what was said in ``heard`` until somebody prints it."""
+
+    name = "terminal"
+    has_buttons = False
+    max_length = 1600
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self._ids = count(1)
+
+    def send(self, message: OutgoingMessage) -> str:
+        """Hand one text over. Never fails."""
+        self.heard.append(message.text)
+        return f"terminal-out-{next(self._ids)}"
