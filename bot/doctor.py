@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import subprocess
@@ -203,15 +202,20 @@ def _teams(engine: sa.Engine) -> int:
 
 def service_key(settings: Settings) -> Iterator[Finding]:
     """Whether it is there, only its owner can read it, and it does not lie beside what it protects."""
-    file = key_file(settings)
+    file, beside = settings.key_file, _sqlite_file(settings)
     if not file.exists():
-        yield Finding("Service key", "missing", "Addresses and unfinished conversations cannot be read or written.", "tellonce up")
+        is_new = beside is not None and not beside.exists()
+        yield Finding(
+            "Service key",
+            "missing",
+            "Addresses and unfinished conversations cannot be read or written.",
+            "tellonce migrate" if is_new else f"put it back at {file}: a new one would not open what is there",
+        )
         return
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         yield Finding("Service key", "warning", "Other accounts of this machine can read it.", f"chmod 600 {file}")
     else:
         yield Finding("Service key", "ok")
-    beside = _sqlite_file(settings)
     if beside is not None and beside.exists() and beside.stat().st_dev == file.stat().st_dev:
         yield Finding(
             "Key and database apart",
@@ -220,14 +224,6 @@ def service_key(settings: Settings) -> Iterator[Finding]:
             "Confirmed reports stay closed without a caseworker's password.",
             "move it to another volume (or a systemd credential) and set TELLONCE_SERVICE_KEY_FILE",
         )
-
-
-def key_file(settings: Settings) -> Path:
-    """Where the service key is looked for."""
-    if settings.service_key_file:
-        return settings.service_key_file
-    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "service-key"
-    return credential if credential.exists() else settings.data_dir / "keys" / "service-key"
 
 
 # -- channels and development --------------------------------------------------------------------------------------------------

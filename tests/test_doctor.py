@@ -125,13 +125,20 @@ def test_the_password_of_an_unreachable_database_is_not_shown(settings: Settings
 
 
 def test_a_key_beside_its_database_that_others_can_read_gives_two_warnings(settings: Settings) -> None:
-    key = doctor.key_file(settings)
+    key = settings.key_file
     key.parent.mkdir(parents=True)
     key.write_bytes(bytes(32))
     key.chmod(0o644)
     (settings.data_dir / "tellonce.db").touch()
 
     assert [f.state for f in doctor.service_key(settings)] == ["warning", "warning"]
+
+
+def test_a_lost_key_is_to_be_put_back_not_made_anew(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    (settings.data_dir / "tellonce.db").touch()
+
+    assert next(doctor.service_key(settings)).mend.startswith("put it back")
 
 
 def test_a_channel_is_of_no_use_while_the_public_address_is_this_machine(settings: Settings) -> None:

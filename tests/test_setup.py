@@ -214,6 +214,7 @@ def test_without_python310_setup_goes_on_and_says_what_it_costs(machine: Machine
     done = machine.setup()
 
     assert done.returncode == 0
+    assert "left out" in done.stdout
     assert "Tellonce works, but understands numbers and keywords alone: no Rasa." in done.stdout
     assert "pyenv install 3.10" in done.stdout
     assert machine.asked_of_uv("sync --project nlu") == []
