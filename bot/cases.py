@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from bot.store import Transaction, lease_is_free, lock_reporter, touch_reporter
 
 NOT_SURE, NOT_SAFE, EMERGENCY = 1, 2, 3  # risk; 0 is "nothing said"
 WORKING_COPY_LIVES = timedelta(minutes=15)
+TRY_WORK_AGAIN = timedelta(seconds=5)
 _PLAIN = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 _case: Any = Case.__table__.c  # type: ignore[attr-defined]
@@ -84,7 +86,8 @@ def open_case(
     """Seal what a reporter told to their team and put it into the queue, in the caller's commit.
 
     ``reporter``: the locked Reporter row. ``report``: {"role", "story": […], "perception", "when", …, "language"}; its perception
-    is kept apart. ``receipt``: the verifier of the code the reporter gets. ``kind`` report means confirmed; else why a person must look.
+    is kept apart. ``kind`` report means confirmed by them; any other says why a person must look. ``receipt``: the verifier of
+    the code they get.
     """
     seal = staff.team_seal(db, reporter.team_id)
     told = dict(report or {})
@@ -137,7 +140,8 @@ def _copy_for_work(
 ) -> None:
     """A working copy for the machine: lives at most 15 minutes under the service key."""
     row = WorkingCopy(case_id=case, of=of, body=b"", erase_at=clock.now() + WORKING_COPY_LIVES)
-    body = {"language": language, "texts": {k: t for k, t in texts.items() if t}, "classify": classify}
+    body = {"language": language, "texts": {k: t for k, t in texts.items() if t}, "wants": ["translation"]}
+    body["wants"] += ["suggestion"] if classify else []
     row.body = db.vault.hide(body, "working_copy", "body", row.id)
     db.insert(row)
 
@@ -298,6 +302,21 @@ def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
     )
 
 
+def news_mark(db: Transaction, member: SignedIn, case: UUID) -> str:
+    """A mark that changes whenever there is something new to see in a case; nothing sealed is opened. Raises NotYours."""
+    row = _mine_to_read(db, member, case)
+    reporter = db.execute(sa.select(_reporter.state, _reporter.contact).where(_reporter.id == row.reporter_id)).one()
+    counted = [
+        db.execute(sa.select(sa.func.count()).where(table.__table__.c.case_id == case)).scalar_one()
+        for table in (CaseMessage, SealedTranslation, Suggestion, Decision, WorkingCopy)
+    ]
+    done = sa.select(sa.func.count()).where(_action.case_id == case, _action.verb != "read")
+    deliveries = sa.select(_message.state, sa.func.count()).join_from(CaseMessage.__table__, Message.__table__)  # type: ignore[attr-defined]
+    states = db.execute(deliveries.where(_chat.case_id == case).group_by(_message.state).order_by(_message.state))
+    seen = (row.state, row.claimed_by, row.risk, *reporter, *counted, db.execute(done).scalar_one(), *map(tuple, states))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
 def _mine_to_read(db: Transaction, member: SignedIn, case: UUID) -> Any:
     row = db.one(sa.select(*_case).where(_case.id == case, _case.team_id == member.team_id))
     if row is None:
@@ -381,7 +400,10 @@ def add_note(db: Transaction, member: SignedIn, case: UUID, text: str) -> None:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a caseworker says: her words, and what goes to the reporter (the same, or its translation with who made it)."""
+    """What a caseworker says: her words, and what goes to the reporter (the same, or its translation with who made it).
+
+    The same ``id`` sent twice (a second click) is sent once.
+    """
 
     text: str
     language: str
@@ -389,6 +411,7 @@ class Reply:
     sent_language: str
     engine: str = ""
     flags: Sequence[str] = ()
+    id: UUID = field(default_factory=uuid4)
 
 
 def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
@@ -397,11 +420,14 @@ def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
     reporter = lock_reporter(db, row.reporter_id)
     if row.state != "claimed" or row.claimed_by != member.caseworker_id:
         raise CannotReply("Claim the case first: then the conversation is yours and the bot is silent.")
+    if db.execute(sa.select(_chat.id).where(_chat.id == said.id, _chat.case_id == case)).scalar():
+        return
     if reason := _why_not(db, reporter, _opened_chat(db, member.opener, case, {})):
         raise CannotReply(reason)
     message = outbox.put(db, row.reporter_id, said.sent, author="caseworker")
     seal = staff.team_seal(db, row.team_id)
     line = CaseMessage(
+        id=said.id,
         case_id=case,
         message_id=message,
         author="caseworker",
@@ -462,15 +488,14 @@ def _act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal
 
 @dataclass(frozen=True)
 class Work:
-    """A working copy somebody took on: the texts of one report or case message."""
+    """A working copy somebody took on: the texts of one report or case message, and what is still ``wanted`` of the machine."""
 
     id: UUID
     case_id: UUID
     of: UUID
     language: str | None
     texts: Mapping[str, str]
-    wants_suggestion: bool
-    attempts: int
+    wanted: frozenset[str]  # translation, suggestion
 
 
 def claim_work(db: Transaction) -> Work | None:
@@ -481,18 +506,14 @@ def claim_work(db: Transaction) -> Work | None:
     found = db.execute(free.with_for_update(skip_locked=True)).scalar()
     if found is None:
         return None
-    lease = (
-        sa.update(WorkingCopy)
-        .where(_copy.id == found)
-        .values(leased_until=now + timedelta(seconds=90), attempts=_copy.attempts + 1)
-    )
+    lease = sa.update(WorkingCopy).where(_copy.id == found).values(leased_until=now + timedelta(seconds=90))
     row = db.execute(lease.returning(*_copy)).one()
     body = db.vault.reveal(row.body, "working_copy", "body", row.id)
-    return Work(row.id, row.case_id, row.of, body["language"], body["texts"], body["classify"], row.attempts)
+    return Work(row.id, row.case_id, row.of, body["language"], body["texts"], frozenset(body["wants"]))
 
 
-def finish_work(db: Transaction, work: Work, translated: Mapping[str, Any], suggestion: Mapping[str, Any] | None) -> None:
-    """Seal what the machine found to the case and erase the working copy."""
+def finish_work(db: Transaction, work: Work, translated: Mapping[str, Any] | None, suggestion: Mapping[str, Any] | None) -> None:
+    """Seal what the machine found to the case. The copy is erased, unless something that is wanted could not be had yet (None)."""
     team = db.execute(sa.select(_case.team_id).where(_case.id == work.case_id)).scalar_one()
     seal = staff.team_seal(db, team)
     if translated:
@@ -503,4 +524,12 @@ def finish_work(db: Transaction, work: Work, translated: Mapping[str, Any], sugg
         hint = Suggestion(case_id=work.case_id, team_key_id=seal.team_key, sealed=b"")
         hint.sealed = seal.seal(dict(suggestion), "suggestion", hint.id)
         db.insert(hint)
-    db.execute(sa.delete(WorkingCopy).where(_copy.id == work.id))
+    found = {name for name, result in (("translation", translated), ("suggestion", suggestion)) if result is not None}
+    still_wanted = sorted(work.wanted - found)
+    if not still_wanted:
+        db.execute(sa.delete(WorkingCopy).where(_copy.id == work.id))
+        return
+    body = {"language": work.language, "texts": work.texts, "wants": still_wanted}
+    waiting = sa.update(WorkingCopy).where(_copy.id == work.id)
+    hidden = db.vault.hide(body, "working_copy", "body", work.id)
+    db.execute(waiting.values(body=hidden, leased_until=clock.now() + TRY_WORK_AGAIN))

@@ -75,6 +75,12 @@ def settle(db: Transaction, reporter: UUID, state: str = "answered") -> None:
     db.execute(sa.update(CheckIn).where(_check_in.reporter_id == reporter, _check_in.state == "asked").values(state=state))
 
 
+def put_off(db: Transaction, check_in: UUID) -> None:
+    """The reporter is in the middle of something else: ask a day later."""
+    later = clock.now() + timedelta(days=1)
+    db.execute(sa.update(CheckIn).where(_check_in.id == check_in).values(state="due", due_at=later, asked_at=None))
+
+
 def cancel(db: Transaction, reporter: UUID) -> int:
     """Take back every promise that is not kept yet. Returns how many."""
     waiting = sa.update(CheckIn).where(_check_in.reporter_id == reporter, _check_in.state == "due")

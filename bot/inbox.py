@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from bot import clock
 from bot.messages import IncomingMessage
 from bot.models import Address, Message, Reporter, Team
-from bot.store import Transaction, lease_is_free
+from bot.store import Transaction, lease_is_free, next_sequence
 
 LEASE = timedelta(seconds=60)
 TRIES = 3
@@ -66,13 +66,6 @@ def accept(db: Transaction, incoming: IncomingMessage) -> UUID | None:
     return row.id
 
 
-def next_sequence(db: Transaction, reporter: UUID) -> int:
-    """The place of a reporter's next text, in or out; holds the reporter until the commit."""
-    raised = sa.update(Reporter).where(_reporter.id == reporter).values(last_sequence=_reporter.last_sequence + 1)
-    number: int = db.execute(raised.returning(_reporter.last_sequence)).scalar_one()
-    return number
-
-
 def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[UUID, UUID]:
     found_by = db.vault.index(f"{incoming.channel}\0{incoming.address}", "address")
     known = db.one(sa.select(_address.id, _address.reporter_id).where(_address.found_by == found_by))
@@ -89,6 +82,12 @@ def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[
         Address(id=address_id, reporter_id=reporter_id, found_by=found_by, box=db.vault.hide(where, "address", "box", address_id))
     )
     return reporter_id, address_id
+
+
+def is_any_due(db: Transaction) -> bool:
+    """A cheap look, without the write lock, before claim_next."""
+    due = sa.select(_message.id).where(_message.direction == "in", _message.state == "waiting", _message.due_at <= clock.now())
+    return db.execute(due.limit(1)).scalar() is not None
 
 
 def claim_next(db: Transaction) -> Claimed | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import regex
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,34 @@ class Channel(Protocol):
         Raises TransportError.
         """
         ...
+
+
+def split_text(text: str, limit: int) -> list[str]:
+    """Cut a text into pieces of at most ``limit`` characters, after a paragraph if it can, else after a word.
+
+    The pieces joined are the text again. Characters are counted as UTF-16 units, the strictest way a vendor may count; a word
+    longer than the limit is cut between two whole letters (grapheme clusters), so no accent or joined emoji comes apart.
+    """
+    pieces = []
+    while _units(text) > limit:
+        window = _head(text, limit)
+        ends = ([m.end() for m in re.finditer(gap, window)] for gap in (r"\n+", r"\s+"))
+        cut = next((found[-1] for found in ends if found and found[-1] * 2 > len(window)), len(window))
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text] if text or not pieces else pieces
+
+
+def _units(text: str) -> int:
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def _head(text: str, limit: int) -> str:
+    """As many whole graphemes of the text as fit the limit; at least one code point even where a single grapheme is longer."""
+    units = end = 0
+    for match in regex.finditer(r"\X", text):
+        units += _units(match[0])
+        if units > limit:
+            break
+        end = match.end()
+    return text[: end or max(1, limit // 2)]

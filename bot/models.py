@@ -316,7 +316,6 @@ class WorkingCopy(SQLModel, table=True):
     id: UUID = _id()
     case_id: UUID = Field(foreign_key="case.id")
     of: UUID  # the report or case message
-    body: bytes  # {"language": "pt", "texts": {"story": "…", "perception": "…"}, "classify": true}
+    body: bytes  # {"language": "pt", "texts": {"story": "…", "perception": "…"}, "wants": ["translation", "suggestion"]}
     leased_until: datetime | None = _when()
-    attempts: int = 0
     erase_at: datetime = Field(sa_type=Moment, index=True)

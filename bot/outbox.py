@@ -12,10 +12,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bot import clock
-from bot.inbox import next_sequence
 from bot.messages import Channel, Choice, Delivery, OutgoingMessage, TransportError
 from bot.models import Address, CheckIn, Message, Reporter
-from bot.store import Store, Transaction, lease_is_free, touch_reporter
+from bot.store import Store, Transaction, lease_is_free, next_sequence, touch_reporter
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ def cancel_queued(db: Transaction, reporter: UUID, authors: Sequence[str] = ("bo
 def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
     """Hand over every text that is due, one after the other. Returns how many went out."""
     sent = 0
-    while outgoing := _claim(store):
+    while _is_any_due(store) and (outgoing := _claim(store)):
         try:
             external_id = channels[outgoing.channel].send(outgoing.message)
         except TransportError as error:
@@ -92,6 +91,18 @@ def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
                 _record_sent(db, outgoing, external_id)
             sent += 1
     return sent
+
+
+def _is_any_due(store: Store) -> bool:
+    """A cheap look without the write lock."""
+    with store.reading() as db:
+        due = sa.select(_message.id).where(_message.direction == "out", _message.state.in_(("queued", "sending")))
+        return (
+            db.execute(
+                due.where(_message.due_at <= clock.now(), lease_is_free(_message.leased_until, clock.now())).limit(1)
+            ).scalar()
+            is not None
+        )
 
 
 def _claim(store: Store) -> Outgoing | None:

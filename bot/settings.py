@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,9 @@ class Settings(BaseSettings):
     public_url: Annotated[str, Field(description="Address the vendors post to, as they see it.")] = "http://127.0.0.1:8000"
     host: Annotated[str, Field(description="Address `serve` listens on.")] = "127.0.0.1"
     port: Annotated[int, Field(description="Port `serve` listens on.", ge=0, le=65535)] = 8000
-    nlu_url: Annotated[str, Field(description="Where Rasa answers; empty: understanding by keywords alone.")] = "http://127.0.0.1:5005"
+    nlu_url: Annotated[str, Field(description="Where Rasa answers; empty: understanding by keywords alone.")] = (
+        "http://127.0.0.1:5005"
+    )
     nlu_token: Annotated[SecretStr, Field(description="Rasa's token; empty: `up` makes one for its own Rasa.")] = SecretStr("")
     nlu_timeout: Annotated[float, Field(description="Seconds to wait for Rasa before going on without it.", gt=0)] = 2.0
     working_language: Annotated[str, Field(description="Language of the caseworkers (BCP 47).")] = "en"
@@ -42,6 +45,14 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'tellonce.db'}"
+
+    @property
+    def key_file(self) -> Path:
+        """Where the service key lies: the file named, else systemd's credential, else a file in the data folder."""
+        if self.service_key_file:
+            return self.service_key_file
+        credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "service-key"
+        return credential if credential.exists() else self.data_dir / "keys" / "service-key"
 
     @property
     def runtime_folder(self) -> Path:

@@ -178,8 +178,11 @@ def _private_key(row: Any, password: str) -> bytes | None:
         return None
 
 
-def signed_in(db: Transaction, cookie: str, idle: timedelta) -> SignedIn | None:
-    """Who a cookie belongs to, or None when it is unknown, idle for too long, or its caseworker may no longer read."""
+def signed_in(db: Transaction, cookie: str, idle: timedelta, *, is_use: bool = True) -> SignedIn | None:
+    """Who a cookie belongs to, or None when it is unknown, idle for too long, or its caseworker may no longer read.
+
+    ``is_use``: False for what a page asks by itself, so that a page left open does not keep the session alive.
+    """
     session = keys.SessionSecret.from_cookie(cookie)
     now = clock.now()
     found = (
@@ -191,7 +194,7 @@ def signed_in(db: Transaction, cookie: str, idle: timedelta) -> SignedIn | None:
     if row is None or row.seen_at < now - idle:
         db.execute(sa.delete(ConsoleSession).where(_session.id == session.id))
         return None
-    if row.seen_at < now - timedelta(seconds=30):
+    if is_use and row.seen_at < now - timedelta(seconds=30):
         db.execute(sa.update(ConsoleSession).where(_session.id == session.id).values(seen_at=now))
     private = keys.unwrap_with_key(row.private_box, session.key)
     return SignedIn(row.id, row.team_id, row.name, _opener(db, row.id, private), session)

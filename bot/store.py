@@ -105,6 +105,13 @@ def lock_reporter(db: Transaction, reporter: UUID) -> Any:
     return db.execute(sa.select(models.Reporter.__table__).where(_reporter.id == reporter).with_for_update()).one()  # type: ignore[attr-defined]
 
 
+def next_sequence(db: Transaction, reporter: UUID) -> int:
+    """The place of a reporter's next text, in or out; holds the reporter until the commit."""
+    raised = sa.update(models.Reporter).where(_reporter.id == reporter).values(last_sequence=_reporter.last_sequence + 1)
+    number: int = db.execute(raised.returning(_reporter.last_sequence)).scalar_one()
+    return number
+
+
 def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
     """Change a reporter and say that the conversation moved on."""
     db.execute(sa.update(models.Reporter).where(_reporter.id == reporter).values(revision=_reporter.revision + 1, **changes))

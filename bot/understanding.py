@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 LONGEST = 4000  # characters worth understanding; the rest of a long text is kept but not classified
 REST = 15.0  # seconds to leave a silent Rasa alone
+# The languages Rasa's encoder was made for; in any other it is confidently wrong ("no" comes back as a yes).
+ENCODED = frozenset("ar de en es fr it ja ko nl pl pt ru th tr zh-Hans zh-Hant".split())
 _FACTS = frozenset({"when", "where", "who", "injury", "online", "threat", "ongoing"})
 _ONLY_NUMBER = re.compile(r"\W*(\d{1,2})\W*")
 
@@ -47,7 +49,7 @@ SILENT = Understanding()
 class Nlu(Protocol):
     """Something that understands: NluClient, or a fake."""
 
-    def understand(self, text: str) -> Understanding: ...
+    def understand(self, text: str, language: str | None = None) -> Understanding: ...
 
 
 class NluClient:
@@ -60,9 +62,9 @@ class NluClient:
         self._resting_until = 0.0
         self._lock = threading.Lock()
 
-    def understand(self, text: str) -> Understanding:
-        """What ``text`` means; SILENT for a text without a letter, which Rasa would take for a yes."""
-        if not any(c.isalpha() for c in text) or time.monotonic() < self._resting_until:
+    def understand(self, text: str, language: str | None = None) -> Understanding:
+        """What ``text`` means; SILENT for a text without a letter, which Rasa would take for a yes, and in a language it lacks."""
+        if not is_readable(text, language) or time.monotonic() < self._resting_until:
             return SILENT
         try:
             answer = self._client.post("/model/parse", json={"text": text[:LONGEST]})
@@ -80,6 +82,11 @@ class NluClient:
             return bool(self._client.get("/status").json().get("model_file"))
         except (httpx.HTTPError, ValueError):
             return False
+
+
+def is_readable(text: str, language: str | None) -> bool:
+    """Whether Rasa may be asked at all."""
+    return any(c.isalpha() for c in text) and (language is None or language in ENCODED)
 
 
 def _read(answer: Mapping[str, Any]) -> Understanding:

@@ -125,6 +125,11 @@ def has(language: str) -> bool:
     return language in _catalogs()
 
 
+def texts() -> Mapping[str, Mapping[str, str]]:
+    """Every language's messages as they are written, by msgid."""
+    return {language: {msgid: message.text for msgid, message in found.items()} for language, found in _catalogs().items()}
+
+
 def render(msgid: str, language: str, **values: object) -> str:
     """The message in that language, or in English where the language lacks it.
 

@@ -104,7 +104,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('flow_session', schema=None) as batch_op:
-        batch_op.create_index('flow_session_active', ['reporter_id'], unique=True, sqlite_where=sa.text('is_over = 0'), postgresql_where=sa.text('NOT is_over'))
+        batch_op.create_index('flow_session_active', ['reporter_id'], unique=True, sqlite_where=sa.text('NOT is_over'), postgresql_where=sa.text('NOT is_over'))
 
     op.create_table('report',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -295,7 +295,6 @@ def upgrade() -> None:
     sa.Column('of', sa.Uuid(), nullable=False),
     sa.Column('body', sa.LargeBinary(), nullable=False),
     sa.Column('leased_until', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('erase_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['case_id'], ['case.id'], ),
     sa.PrimaryKeyConstraint('id')

@@ -1,0 +1,244 @@
+"""The commands of Tellonce, one function each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bot import app, chat, doctor, lines, processes, staff
+from bot import settings as all_settings
+from bot.privacy import quiet_logs
+from bot.settings import Settings, WrongSetting
+from bot.store import WrongSchema
+from flows import engine
+from flows.model import FlowError
+from translations import packages
+
+commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+flow_commands = typer.Typer(no_args_is_help=True, help="Look at the flows.")
+language_commands = typer.Typer(no_args_is_help=True, help="Look after the languages.")
+staff_commands = typer.Typer(no_args_is_help=True, help="Look after the caseworkers.")
+commands.add_typer(flow_commands, name="flows")
+commands.add_typer(language_commands, name="languages")
+commands.add_typer(staff_commands, name="staff")
+
+Jsonl = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line in, one a line out.")]
+
+
+def main() -> None:
+    """Run a command; what stops it is said in a sentence."""
+    try:
+        commands()
+    except (WrongSetting, WrongSchema, FlowError, staff.NameTaken, packages.PackageError) as error:
+        _stop(str(error))
+
+
+def _stop(sentence: str, status: int = 1) -> NoReturn:
+    print(f"tellonce: {sentence}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _not_yet() -> NoReturn:
+    _stop("not yet: this command comes with a later release", 2)
+
+
+def _settings() -> Settings:
+    return all_settings.load()
+
+
+# -- running -------------------------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+def up() -> None:
+    """Run everything on this machine: serve, work and Rasa."""
+    quiet_logs()
+    settings = _settings()
+    app.set_up_store(settings).engine.dispose()
+    app.parts(settings).store.engine.dispose()  # what is missing is said here, once, and not by each process
+    processes.up(settings)
+
+
+@commands.command()
+def serve() -> None:
+    """Run the webhooks and the caseworkers' console."""
+    quiet_logs()
+    processes.serve(_settings())
+
+
+@commands.command()
+def work() -> None:
+    """Run the conversations: answering, sending, check-ins, translation."""
+    quiet_logs()
+    processes.work(_settings())
+
+
+@commands.command()
+def migrate() -> None:
+    """Set the database up for this release; a new one gets its service key."""
+    settings = _settings()
+    app.set_up_store(settings).engine.dispose()
+    print(f"The database is ready. Its service key is {settings.key_file}: keep a copy apart from every backup of the database.")
+
+
+@commands.command(name="doctor")
+def examine() -> None:
+    """Say what is missing and how to mend it."""
+    raise SystemExit(doctor.report(doctor.examine(_settings(), app.unset_variables()), sys.stdout))
+
+
+# -- trying out ----------------------------------------------------------------------------------------------------------------
+
+
+@commands.command(name="chat")
+def talk(
+    script: Annotated[Path | None, typer.Option(help="Play the reporter's lines of this file.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Save the chat as a transcript.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the turns and the records as JSON.")] = False,
+) -> None:
+    """Talk to the bot at this screen, in a database that is gone afterwards."""
+    quiet_logs(40)
+    with chat.scratch(_settings()) as conversation:
+        for text in chat.read_script(script) if script else _typed():
+            answers = conversation.says(text)
+            if not as_json:
+                print(*([f"> {text}"] if script else []), *answers, "", sep="\n")
+        records = conversation.records()
+        if record:
+            chat.write_transcript(record, conversation.turns, records)
+        if as_json:
+            print(json.dumps({"turns": conversation.turns, "records": records}, ensure_ascii=False, indent=1))
+
+
+def _typed() -> list[str]:
+    """Lines from the keyboard, until Ctrl+D."""
+    if sys.stdin.isatty():
+        print("Write as a reporter would. Ctrl+D ends.")
+    return (line.rstrip("\n") for line in sys.stdin)  # type: ignore[return-value]
+
+
+@commands.command()
+def demo(
+    ends: Annotated[bool, typer.Option("--exit", help="Stop everything at the end.")] = False,
+) -> None:
+    """Play one report through everything, then leave the console running."""
+    from bot import demo as story  # needs the stand-ins, which are not part of an installation
+
+    raise SystemExit(story.play(_settings(), ends))
+
+
+# -- one line in, one line out -------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+def understand(jsonl: Jsonl = True) -> None:
+    """What a text means: intent, what it tells, and the likely motivation."""
+    _answer_lines(lines.understand)
+
+
+@commands.command()
+def detect(jsonl: Jsonl = True) -> None:
+    """Which language a text is in."""
+    _answer_lines(lines.detect)
+
+
+@commands.command()
+def translate(jsonl: Jsonl = True) -> None:
+    """A text in another language, by the machine's own translation."""
+    _answer_lines(lines.translate)
+
+
+def _answer_lines(answer: Callable[[Settings], int]) -> NoReturn:
+    quiet_logs(40)
+    raise SystemExit(answer(_settings()))
+
+
+# -- flows, languages, staff ---------------------------------------------------------------------------------------------------
+
+
+@flow_commands.command()
+def check() -> None:
+    """Fail on a flow or translation that would leave somebody without an answer."""
+    raise SystemExit(lines.check_flows(engine.load(), app.known_events()))
+
+
+@flow_commands.command()
+def segments(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """What each language costs by SMS."""
+    lines.print_segments(engine.load(), as_json)
+
+
+@flow_commands.command()
+def show() -> None:
+    """Draw a flow."""
+    _not_yet()
+
+
+@language_commands.command(name="list")
+def list_languages() -> None:
+    """Which languages there are, and what works in each."""
+    _not_yet()
+
+
+@language_commands.command()
+def install() -> None:
+    """Install a translation package."""
+    _not_yet()
+
+
+@language_commands.command()
+def remove() -> None:
+    """Remove a translation package."""
+    _not_yet()
+
+
+@language_commands.command(name="check")
+def check_languages() -> None:
+    """Check the translation packages."""
+    _not_yet()
+
+
+@staff_commands.command()
+def add(name: Annotated[str, typer.Argument(help="The name she signs in with.")]) -> None:
+    """Add a caseworker. The first one makes the team and prints its recovery key."""
+    store = app.set_up_store(_settings())
+    added = staff.add(store, name)
+    print(f"Name:     {name}\nPassword: {added.password}")
+    if added.recovery_key:
+        print("\nRecovery key of the team. It is shown once and kept nowhere: write it down and lock it away.")
+        print(f"Without it and without every password, reports stay closed for ever.\n\n  {added.recovery_key}")
+    if added.is_waiting:
+        print("\nShe can sign in once a member of the team has let her in: on the console, under “New caseworkers”.")
+
+
+@staff_commands.command()
+def disable() -> None:
+    """End a caseworker's access."""
+    _not_yet()
+
+
+@staff_commands.command()
+def reset() -> None:
+    """Give a caseworker a new password."""
+    _not_yet()
+
+
+@commands.command()
+def export() -> None:
+    """Export cases."""
+    _not_yet()
+
+
+@commands.command()
+def purge() -> None:
+    """Erase what is past its time."""
+    _not_yet()
+
+
+if __name__ == "__main__":
+    main()

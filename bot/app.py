@@ -1,0 +1,187 @@
+"""The one place where the parts are joined: settings in, a web application or a worker out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from bot import inbox, outbox, staff
+from bot.channels.telegram import TelegramChannel, TelegramSettings
+from bot.channels.telegram import routes as telegram_routes
+from bot.channels.terminal import Terminal
+from bot.channels.twilio_sms import TwilioSettings, TwilioSms
+from bot.channels.twilio_sms import routes as sms_routes
+from bot.conversation import EFFECTS, Conversation, Voice
+from bot.keys import KEY_BYTES, ServiceKey
+from bot.messages import Channel, Delivery, IncomingMessage
+from bot.privacy import Vault
+from bot.settings import Settings, WrongSetting
+from bot.store import Store, engine_for, migrate, require_schema, schema_state
+from bot.understanding import SILENT, Nlu, NluClient, Understanding
+from bot.worker import Worker
+from flows import engine
+from flows.places import load_places
+from translations.machine import Translator
+
+
+class NumbersAndKeywords:
+    """Stands in for Rasa where none is set: always silent, so numbers and keywords decide."""
+
+    def understand(self, text: str, language: str | None = None) -> Understanding:
+        return SILENT
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What both `serve` and `work` are made of."""
+
+    settings: Settings
+    store: Store
+    channels: Mapping[str, Channel]
+    nlu: Nlu
+    translator: Translator
+    conversation: Conversation
+
+
+def parts(settings: Settings, channels: Mapping[str, Channel] | None = None) -> Parts:
+    """Open the store and join everything. Raises WrongSetting, WrongSchema, FlowError: each says what to do."""
+    store = open_store(settings)
+    require_schema(store.engine)
+    with store.reading() as db:
+        if not staff.has_team(db):
+            raise WrongSetting("nobody could read a report yet: run `tellonce staff add NAME`")
+    ways = channels if channels is not None else open_channels(settings)
+    nlu = understanding(settings)
+    talk = Conversation(store, engine.load(), nlu, ways, voice(settings))
+    return Parts(settings, store, ways, nlu, Translator(settings.translate_socket), talk)
+
+
+def understanding(settings: Settings) -> Nlu:
+    """Rasa over HTTP, or silence where no address is set."""
+    if not settings.nlu_url:
+        return NumbersAndKeywords()
+    return NluClient(settings.nlu_url, nlu_token(settings), settings.nlu_timeout)
+
+
+def nlu_token(settings: Settings) -> str:
+    """Rasa's token: the setting, else what `up` left for its own Rasa."""
+    if token := settings.nlu_token.get_secret_value():
+        return token
+    left = settings.runtime_folder / "nlu-token"
+    return left.read_text() if left.exists() else ""
+
+
+def voice(settings: Settings) -> Voice:
+    """How the bot presents itself at this place. Raises WrongSetting for a place without a file."""
+    places = load_places()
+    if settings.place not in places:
+        raise WrongSetting(f"TELLONCE_PLACE: there is no place '{settings.place}'; known are {', '.join(sorted(places))}")
+    return Voice(settings.organisation, places[settings.place].number, settings.check_in_hour, settings.time_zone)
+
+
+def open_channels(settings: Settings) -> Mapping[str, Channel]:
+    """The channels whose settings are there."""
+    sms, telegram = TwilioSettings(), TelegramSettings()
+    ways: list[Channel] = [Terminal()]
+    if sms.is_set:
+        ways.append(TwilioSms(sms, settings.public_url))
+    if telegram.is_set:
+        ways.append(TelegramChannel(telegram))
+    return {way.name: way for way in ways}
+
+
+def unset_variables() -> Mapping[str, Sequence[str]]:
+    """For each channel, the variables it still needs: none means it is open."""
+    sms = ["TELLONCE_TWILIO_ACCOUNT_SID", "TELLONCE_TWILIO_AUTH_TOKEN", "TELLONCE_TWILIO_NUMBER"]
+    telegram = ["TELLONCE_TELEGRAM_TOKEN", "TELLONCE_TELEGRAM_SECRET"]
+    return {"sms": [v for v in sms if not os.environ.get(v)], "telegram": [v for v in telegram if not os.environ.get(v)]}
+
+
+# -- the store and its key -----------------------------------------------------------------------------------------------------
+
+
+def open_store(settings: Settings) -> Store:
+    """The database with its service key. Raises WrongSetting when the key is missing or damaged."""
+    return Store(engine_for(settings.database), Vault(read_service_key(settings)))
+
+
+def set_up_store(settings: Settings) -> Store:
+    """Bring the database to this release, making a service key for a database that holds nothing yet."""
+    database = engine_for(settings.database)
+    if not settings.key_file.exists() and schema_state(database) == "empty":
+        _make_service_key(settings)
+    migrate(database)
+    return Store(database, Vault(read_service_key(settings)))
+
+
+def read_service_key(settings: Settings) -> ServiceKey:
+    """Raises WrongSetting."""
+    try:
+        secret = bytes.fromhex(settings.key_file.read_text().strip())
+    except FileNotFoundError:
+        raise WrongSetting(
+            f"the service key {settings.key_file} is missing: put it back from where you keep it "
+            "(set TELLONCE_SERVICE_KEY_FILE if it lies elsewhere); for a new installation run `tellonce migrate`"
+        ) from None
+    except (OSError, ValueError):
+        raise WrongSetting(f"the service key {settings.key_file} cannot be read or is not one: put the right file there") from None
+    if len(secret) != KEY_BYTES:
+        raise WrongSetting(f"the service key {settings.key_file} is not a key: it should hold {KEY_BYTES * 2} hexadecimal digits")
+    return ServiceKey(secret)
+
+
+def _make_service_key(settings: Settings) -> None:
+    settings.key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(os.open(settings.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(ServiceKey.generate().hex() + "\n")
+
+
+# -- serve and work ------------------------------------------------------------------------------------------------------------
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """What `serve` runs: the vendors' webhooks and the caseworkers' console."""
+    from bot import web  # the pages' templates are a weight that `work` need not carry
+
+    made = parts(settings)
+    app = FastAPI(title="Tellonce", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_closing(made))
+
+    def accept(incoming: IncomingMessage) -> None:
+        with made.store.transaction() as db:
+            inbox.accept(db, incoming)
+
+    def record_delivery(channel: str, delivery: Delivery) -> None:
+        with made.store.transaction() as db:
+            outbox.record_delivery(db, channel, delivery)
+
+    sms, telegram = made.channels.get("sms"), made.channels.get("telegram")
+    if isinstance(sms, TwilioSms):
+        app.include_router(sms_routes(sms, settings.public_url, accept, record_delivery))
+    if isinstance(telegram, TelegramChannel):
+        app.include_router(telegram_routes(telegram, accept))
+    app.mount("/", web.console(made.store, settings, made.translator))
+    return app
+
+
+def _closing(made: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        made.store.engine.dispose()
+
+    return lifespan
+
+
+def build_worker(settings: Settings) -> Worker:
+    """What `work` runs."""
+    made = parts(settings)
+    return Worker(made.store, made.conversation, made.channels, made.nlu, made.translator, settings)
+
+
+def known_events() -> frozenset[str]:
+    """Every event a flow may emit, for the linter."""
+    return frozenset(EFFECTS)

@@ -1,0 +1,581 @@
+"""What a text leads to: the words that outrank everything first, then what was meant, then what the flow says, then the effects.
+
+Deciding needs no transaction, so a slow Rasa holds nobody up. Applying is the one commit: it locks the reporter, finds that the
+conversation has not moved meanwhile, and does every event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bot import cases, checkins, clock, inbox, keys, outbox
+from bot.checkins import Due
+from bot.inbox import Claimed
+from bot.messages import Channel, Choice, split_text
+from bot.models import Address, FlowSession, Reporter
+from bot.store import Store, Transaction, lock_reporter, touch_reporter
+from bot.understanding import SILENT, Nlu, as_number, is_account, pick_answer
+from flows import engine
+from flows.model import Event, Flow, FlowError, Option, Position, Turn
+from translations import catalog, detect
+
+UNFINISHED_LIVES = timedelta(days=30)
+EMERGENCY_TEXT_EVERY = timedelta(hours=1)
+ANONYMOUS_LIVES = timedelta(hours=24)
+MOVES = 5  # how often a conversation may move under our hands before its text goes back into the line
+DANGER_CONFIDENCE = 0.6  # NLU may only ever ADD the emergency text
+
+_session: Any = FlowSession.__table__.c  # type: ignore[attr-defined]
+_reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
+_address: Any = Address.__table__.c  # type: ignore[attr-defined]
+
+
+class Moved(Exception):
+    """Somebody changed the conversation between reading and writing it: read it again."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How the bot presents itself: ``Voice("Hope House", "999", 11, "Europe/London")``."""
+
+    organisation: str
+    emergency: str
+    check_in_hour: int
+    time_zone: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a reporter is. ``before``: facts gathered while there is no position yet, such as their first words.
+
+    ``waits_for``: nothing, the ``language`` menu, or ``go_on`` (they asked for silence and wrote again).
+    """
+
+    flow: str = "report"
+    position: Position | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    waits_for: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        position = self.position.as_dict() if self.position else None
+        return {"flow": self.flow, "position": position, "before": dict(self.before), "waits_for": self.waits_for}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Session:
+        position = Position.from_dict(kept["position"]) if kept["position"] else None
+        return cls(kept["flow"], position, kept["before"], kept["waits_for"])
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that decides what a text means: the reporter, the case that owns the conversation, and where they are in a flow."""
+
+    reporter: Any
+    profile: Mapping[str, Any]
+    owner: Any
+    latest: Any
+    session: Session | None
+
+    @property
+    def language(self) -> str | None:
+        return self.profile.get("language")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a text leads to: events, in order, and the session afterwards (None: there is none any more)."""
+
+    events: tuple[Event, ...]
+    session: Session | None
+    language: str
+    receipt: str = ""
+    verifier: bytes = b""
+
+
+class Conversation:
+    """Handles one text after another; keeps nothing itself."""
+
+    def __init__(self, store: Store, flows: Mapping[str, Flow], nlu: Nlu, channels: Mapping[str, Channel], voice: Voice) -> None:
+        self._store = store
+        self._flows = flows
+        self._nlu = nlu
+        self._channels = channels
+        self._voice = voice
+
+    def handle(self, message: Claimed) -> None:
+        """Answer one text, in one commit. When it raises, nothing is half done."""
+        for _ in range(MOVES):
+            with self._store.reading() as db:
+                before = _situation(db, message.reporter_id)
+            plan = self._with_receipt(self._decide(before, message))
+            try:
+                with self._store.transaction() as db:
+                    self._apply(db, before, plan, message)
+                return
+            except Moved:
+                continue
+        raise Moved
+
+    def hand_over(self, message: Claimed) -> None:
+        """A text that could not be handled becomes a case for a person; the reporter hears that their words are kept."""
+        with self._store.transaction() as db:
+            lock_reporter(db, message.reporter_id)
+            before = _situation(db, message.reporter_id)
+            events = [Event("kept_for_a_person", {"kind": "fault"})]
+            if before.owner is None and before.reporter.state == "open":
+                events.append(_said("received.late"))
+            plan = Plan(tuple(events), before.session, before.language or "en")
+            self._perform(db, before, plan, message)
+            inbox.finish(db, message.id, "handed_over")
+
+    def check_in(self, db: Transaction, due: Due) -> None:
+        """Ask a check-in that is due; where a person owns the conversation she is told instead, and the bot is silent."""
+        lock_reporter(db, due.reporter_id)
+        before = _situation(db, due.reporter_id)
+        if before.owner is not None:
+            checkins.settle(db, due.reporter_id, "passed_on")
+            cases.note_event(db, before.owner.id, "check_in_due")
+        elif before.reporter.state != "open" or not checkins.has_consent(db, due.reporter_id, "check_in"):
+            checkins.settle(db, due.reporter_id, "cancelled")
+        elif before.session is not None:
+            checkins.put_off(db, due.id)
+        else:
+            turn = engine.begin(self._flows["checkin"])
+            plan = Plan(turn.events, _session_of("checkin", turn), before.language or "en")
+            self._perform(db, before, plan, None)
+
+    # -- deciding ------------------------------------------------------------------------------------------------------------
+
+    def _decide(self, before: Situation, message: Claimed) -> Plan:
+        text, language = message.text, before.language or "en"
+        if catalog.matches_word(text, "silent_stop"):
+            return Plan((Event("went_silent", {}),), before.session, language)
+        if catalog.matches_word(text, "carrier_stop"):
+            return Plan((Event("opted_out", {}),), before.session, language)
+        if before.reporter.state == "opted_out" and not catalog.matches_word(text, "carrier_start"):
+            return Plan((Event("kept_for_a_person", {"kind": "cannot_be_answered"}),), before.session, language)
+        if before.owner is not None:
+            plan = Plan(
+                (Event("case_message", {}),), before.session, detect.language_of(text, before.language).language or language
+            )
+        elif before.reporter.state != "open":
+            plan = self._coming_back(before, message)
+        elif not text.strip():
+            plan = self._nothing_to_read(before, message)
+        elif before.session is None:
+            plan = self._opening(before, message)
+        else:
+            plan = self._going_on(before, before.session, message)
+        if catalog.matches_word(text, "emergency"):
+            plan = replace(plan, events=(Event("emergency_words", {}), *plan.events))
+        return plan
+
+    def _coming_back(self, before: Situation, message: Claimed) -> Plan:
+        """They asked for silence and now write themselves. Somebody else may hold the phone: say nothing of what it is about."""
+        language = before.language or "en"
+        if before.session is None and before.latest is not None and before.latest.state != "closed":
+            return Plan((Event("came_back", {}), Event("case_message", {}), _said("added")), None, language)
+        session = _keeping(before.session or Session(before={"channel": message.channel}), message.text)
+        return Plan((Event("came_back", {}), _said("resume.neutral")), replace(session, waits_for="go_on"), language)
+
+    def _nothing_to_read(self, before: Situation, message: Claimed) -> Plan:
+        events: tuple[Event, ...] = (_said("attachment.only" if message.attachments else "empty"),)
+        if before.session is None and before.latest is not None and before.latest.state != "closed":
+            events = (Event("case_message", {}), *events)
+        return Plan(events, before.session, before.language or "en")
+
+    def _opening(self, before: Situation, message: Claimed) -> Plan:
+        """Nothing is under way: words for an open case, or the beginning of a report."""
+        text = message.text
+        wants_new = catalog.matches_word(text, "new", before.language)
+        if before.latest is not None and before.latest.state != "closed" and not wants_new:
+            if catalog.matches_word(text, "person", before.language):
+                return Plan(
+                    (Event("case_message", {}), Event("person_wanted", {}), _said("person.requested")),
+                    None,
+                    before.language or "en",
+                )
+            return Plan((Event("case_message", {}), _said("added")), None, before.language or "en")
+        facts: dict[str, Any] = {"channel": message.channel}
+        if before.language:
+            return self._begin_report(facts if wants_new else {**facts, "first": text}, before.language)
+        guess = detect.language_of(text)
+        if guess.ask or guess.language is None:
+            return Plan((_language_menu(),), Session(before={**facts, "first": text}, waits_for="language"), "en")
+        return self._begin_report({**facts, "first": text}, guess.language)
+
+    def _begin_report(self, facts: Mapping[str, Any], language: str) -> Plan:
+        """Start the report; first words that already tell something are the story and are not asked for again."""
+        known = {k: v for k, v in facts.items() if k != "first"}
+        first = facts.get("first", "")
+        if first.strip() and not catalog.matches_word(first, "greeting"):
+            understood = self._nlu.understand(first, language)
+            if is_account(first, understood):
+                known |= {"story": [first], "told": sorted(understood.told)}
+            else:
+                known["remarks"] = [first, *known.get("remarks", ())]
+        turn = engine.begin(self._flows["report"], known)
+        events = turn.events if catalog.has(language) else (_said("language.unsupported"), *turn.events)
+        if catalog.matches_word(first, "person"):
+            return self._person_wanted(Plan(events, _session_of("report", turn), language))
+        return Plan(events, _session_of("report", turn), language)
+
+    def _going_on(self, before: Situation, session: Session, message: Claimed) -> Plan:
+        text, language = message.text, before.language or "en"
+        if session.waits_for == "language":
+            return self._language_chosen(session, message)
+        if session.waits_for == "go_on":
+            if as_number(text) != 1:
+                return Plan((_said("resume.neutral"),), _keeping(session, text), language)
+            return self._again(replace(session, waits_for=None), language)
+        if catalog.matches_word(text, "person", language):
+            return self._person_wanted(Plan((), session, language))
+        if (chosen := _named_language(text)) and chosen != language:
+            return self._again(session, chosen)
+        if session.position is None:
+            return self._begin_report({**session.before, "first": text}, language)
+        return self._advance(session, session.position, text, language)
+
+    def _advance(self, session: Session, position: Position, text: str, language: str) -> Plan:
+        flow = self._flows[session.flow]
+        try:
+            ask = engine.asked(flow, position)
+        except FlowError:
+            ask = None
+        if ask is None:  # a newer release has no such node: go on from the start with what was told
+            turn = engine.begin(flow, {**position.facts, "remarks": [*position.facts.get("remarks", ()), text]})
+            return Plan(turn.events, _session_of(session.flow, turn), language)
+        understood = SILENT
+        labels = [catalog.render(o.label, language) for o in ask.options]
+        answer = pick_answer(ask, labels, text, language)
+        if answer.kind in ("text", "unclear"):
+            understood = self._nlu.understand(text, language)
+            answer = pick_answer(ask, labels, text, language, understood)
+        turn = engine.advance(flow, position, answer)
+        events = turn.events
+        if understood.intent == "in_danger" and understood.confidence >= DANGER_CONFIDENCE:
+            events = (Event("emergency_words", {}), *events)
+        return Plan(events, _session_of(session.flow, turn), language)
+
+    def _again(self, session: Session, language: str) -> Plan:
+        """Ask the open question once more, in the language wanted."""
+        if session.position is None:
+            return self._begin_report(session.before, language)
+        turn = engine.again(self._flows[session.flow], session.position)
+        return Plan(turn.events, replace(session, position=turn.position), language)
+
+    def _language_chosen(self, session: Session, message: Claimed) -> Plan:
+        """The answer to the menu; words in a language we recognise are an answer too, and nobody is asked twice."""
+        offered = _offered_languages()
+        number = as_number(message.text)
+        chosen = offered[number - 1] if number and number <= len(offered) else _named_language(message.text)
+        before = dict(session.before)
+        if chosen is None:
+            first = f"{before.get('first', '')}\n{message.text}".strip()
+            guess = detect.language_of(first)
+            chosen, before["first"] = guess.language or "en", first
+        return self._begin_report(before, chosen)
+
+    def _person_wanted(self, plan: Plan) -> Plan:
+        """A person, please: what was told so far goes to the caseworkers, marked unconfirmed, and the questions end."""
+        session = plan.session
+        told = dict(session.position.facts if session and session.position else session.before if session else {})
+        return Plan((Event("person_wanted", {"told": told}), _said("person.requested")), None, plan.language)
+
+    def _with_receipt(self, plan: Plan) -> Plan:
+        """Mint the receipt before the commit: its Argon2id must not hold the database."""
+        if not any(e.name == "report_confirmed" for e in plan.events):
+            return plan
+        receipt = keys.new_receipt()
+        return replace(plan, receipt=receipt, verifier=self._store.vault.receipt_verifier(receipt))
+
+    # -- applying ------------------------------------------------------------------------------------------------------------
+
+    def _apply(self, db: Transaction, before: Situation, plan: Plan, message: Claimed) -> None:
+        now = lock_reporter(db, message.reporter_id)
+        if now.revision != before.reporter.revision:
+            raise Moved
+        self._perform(db, before, plan, message)
+        inbox.finish(db, message.id)
+
+    def _perform(self, db: Transaction, before: Situation, plan: Plan, message: Claimed | None) -> None:
+        """Do every event, send what was said as one text, keep where the reporter is now."""
+        scene = Scene(db, before, plan, message, self._voice)
+        for event in plan.events:
+            EFFECTS[event.name](scene, event.values)
+        self._send(scene)
+        _save_session(db, before, plan.session)
+        profile = {**before.profile, "language": plan.language} if plan.language else dict(before.profile)
+        if message:
+            profile["channel"] = message.channel
+        hidden = db.vault.hide(profile, "reporter", "profile", before.reporter.id)
+        touch_reporter(db, before.reporter.id, profile=hidden, **scene.changes)
+
+    def _send(self, scene: Scene) -> None:
+        """All texts of one turn go out as one message: fewer buzzes on a shared phone, fewer parts to pay for."""
+        if not scene.texts:
+            return
+        channel = self._channels[scene.channel]
+        choices = _choices(scene.options, scene.plan.language)
+        text = "\n".join(scene.texts)
+        if choices and not channel.has_buttons:
+            text += "".join(f"\n{c.number} {c.label}" for c in choices)
+        pieces = split_text(text, channel.max_length)
+        for piece in pieces:
+            with_choices = choices if piece is pieces[-1] else []
+            address = scene.message.address_id if scene.message else None
+            outbox.put(scene.db, scene.before.reporter.id, piece, author=scene.author, address=address, choices=with_choices)
+
+
+# -- reading and keeping where a reporter is -----------------------------------------------------------------------------------
+
+
+def _situation(db: Transaction, reporter_id: UUID) -> Situation:
+    reporter = db.execute(sa.select(*_reporter).where(_reporter.id == reporter_id)).one()
+    row = db.one(sa.select(_session.id, _session.body).where(_session.reporter_id == reporter_id, ~_session.is_over))
+    session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id)) if row else None
+    profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
+    return Situation(reporter, profile, cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id), session)
+
+
+def _save_session(db: Transaction, before: Situation, session: Session | None) -> None:
+    if session == before.session:
+        return
+    active = db.execute(
+        sa.select(_session.id).where(_session.reporter_id == before.reporter.id, ~_session.is_over)
+    ).scalar_one_or_none()
+    if session is None:
+        db.execute(sa.update(FlowSession).where(_session.id == active).values(is_over=True, body=None))
+        return
+    expires_at = clock.now() + UNFINISHED_LIVES
+    row = FlowSession(reporter_id=before.reporter.id, flow=session.flow, expires_at=expires_at)
+    row.id = active or row.id
+    row.body = db.vault.hide(session.as_dict(), "flow_session", "body", row.id)
+    if active:
+        changed = sa.update(FlowSession).where(_session.id == active)
+        db.execute(changed.values(flow=session.flow, body=row.body, expires_at=expires_at))
+    else:
+        db.insert(row)
+
+
+def erase_expired(db: Transaction) -> int:
+    """Erase the answers of conversations nobody finished. Returns how many."""
+    old = sa.update(FlowSession).where(~_session.is_over, _session.expires_at <= clock.now())
+    return db.execute(old.values(is_over=True, body=None)).rowcount
+
+
+def _session_of(flow: str, turn: Turn) -> Session | None:
+    return Session(flow, turn.position) if turn.position else None
+
+
+def _keeping(session: Session, text: str) -> Session:
+    """The same place, with words that answer nothing kept as a remark."""
+    if not text.strip():
+        return session
+    if session.position is None:
+        return replace(session, before={**session.before, "remarks": [*session.before.get("remarks", ()), text]})
+    facts = {**session.position.facts, "remarks": [*session.position.facts.get("remarks", ()), text]}
+    return replace(session, position=replace(session.position, facts=facts))
+
+
+# -- words ---------------------------------------------------------------------------------------------------------------------
+
+
+def _said(msgid: str, options: Sequence[Option] = ()) -> Event:
+    return Event("said", {"msgid": msgid, "values": {}, "options": list(options)})
+
+
+def _offered_languages() -> list[str]:
+    return [code for code in catalog.languages() if catalog.has(code)]
+
+
+def _language_menu() -> Event:
+    names = [Option(code, f"={catalog.languages()[code].name}") for code in _offered_languages()]
+    return _said("language.choose", names)
+
+
+def _named_language(text: str) -> str | None:
+    """The language a whole message names: ``"Português"`` or ``"portuguese"`` is ``pt``."""
+    name = text.strip().casefold()
+    named = ((code, (tongue.name.casefold(), tongue.english_name.casefold())) for code, tongue in catalog.languages().items())
+    return next((code for code, names in named if name in names), None)
+
+
+def _choices(options: Sequence[Option], language: str) -> list[Choice]:
+    """Options as the reporter reads them; a label that starts with ``=`` is shown as it is (a language's own name)."""
+    labels = [o.label[1:] if o.label.startswith("=") else catalog.render(o.label, language) for o in options]
+    return [Choice(str(n), label) for n, label in enumerate(labels, start=1)]
+
+
+# -- effects: what each event does ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Scene:
+    """One commit in the making: what its events said and changed so far."""
+
+    db: Transaction
+    before: Situation
+    plan: Plan
+    message: Claimed | None
+    voice: Voice
+    texts: list[str] = field(default_factory=list)
+    options: Sequence[Option] = ()
+    changes: dict[str, Any] = field(default_factory=dict)
+    case: UUID | None = None
+    reference: str = ""
+
+    @property
+    def author(self) -> str:
+        return "bot" if self.message else "check_in"
+
+    @property
+    def channel(self) -> str:
+        return self.message.channel if self.message else str(self.before.profile["channel"])
+
+    @property
+    def about(self) -> UUID | None:
+        """The case this scene is about: the one it opened, else the one the reporter came with last."""
+        return self.case or (self.before.latest.id if self.before.latest else None)
+
+
+def _say(scene: Scene, values: Mapping[str, Any]) -> None:
+    fitting = {
+        "receipt": " ".join(scene.plan.receipt[i : i + 4] for i in range(0, 16, 4)),
+        "reference": scene.reference,
+        "emergency": scene.voice.emergency,
+        "organisation": scene.voice.organisation,
+    }
+    scene.texts.append(catalog.render(values["msgid"], scene.plan.language, **{**fitting, **values["values"]}))
+    scene.options = values["options"] or scene.options
+
+
+def _confirm_report(scene: Scene, values: Mapping[str, Any]) -> None:
+    report = {**values["report"], "language": scene.plan.language}
+    risk = {"no": cases.NOT_SAFE, "not_sure": cases.NOT_SURE}.get(str(report.get("safe_now")), 0)
+    if scene.before.reporter.emergency_said_at or "emergency_said_at" in scene.changes:
+        risk = cases.EMERGENCY
+    opened = cases.open_case(scene.db, scene.before.reporter, report, risk=risk, receipt=scene.plan.verifier)
+    scene.case, scene.reference = opened.id, opened.reference
+    wish = report.get("contact")
+    scene.changes |= {"contact": wish if wish in ("yes", "reporter_first", "anonymous") else "reporter_first"}
+    scene.changes |= {"emergency_said_at": None}
+
+
+def _want_person(scene: Scene, values: Mapping[str, Any]) -> None:
+    told = {k: v for k, v in values.get("told", {}).items() if k not in ("channel", "first", "unclear_at")}
+    if first := values.get("told", {}).get("first"):
+        told["story"] = [first, *told.get("story", ())]
+    if scene.before.latest is not None and scene.before.latest.state == "open" and not told:
+        cases.note_event(scene.db, scene.before.latest.id, "person_wanted")
+        return
+    report = {**told, "language": scene.plan.language}
+    scene.case = cases.open_case(scene.db, scene.before.reporter, report, kind="person_wanted").id
+
+
+def _keep_for_a_person(scene: Scene, values: Mapping[str, Any]) -> None:
+    """Words the bot cannot answer: into the case there is, else into a new one that says why a person must look."""
+    if scene.before.latest is not None and scene.before.latest.state != "closed":
+        _add_to_case(scene, {})
+        return
+    text = scene.message.text if scene.message else ""
+    told = {"story": [text], "language": scene.before.language}
+    scene.case = cases.open_case(scene.db, scene.before.reporter, told, kind=values["kind"]).id
+
+
+def _add_to_case(scene: Scene, _values: Mapping[str, Any]) -> None:
+    case = scene.before.owner or scene.before.latest
+    if scene.message is None or case is None:
+        return
+    message = scene.message
+    cases.add_reporter_message(
+        scene.db, case, message.text, language=scene.plan.language, message=message.id, attachments=message.attachments
+    )
+
+
+def _warn(scene: Scene, _values: Mapping[str, Any]) -> None:
+    """Emergency words: the emergency number at most once an hour, even in a claimed case, and the caseworkers are alerted."""
+    if scene.about:
+        cases.note_event(scene.db, scene.about, "emergency_words", at_least_risk=cases.EMERGENCY)
+    last = scene.before.reporter.emergency_said_at
+    if "emergency_said_at" in scene.changes or (last and last > clock.now() - EMERGENCY_TEXT_EVERY):
+        return
+    scene.changes["emergency_said_at"] = clock.now()
+    _say(scene, {"msgid": "emergency.now", "values": {}, "options": []})
+
+
+def _fall_silent(scene: Scene, _values: Mapping[str, Any], state: str = "silent") -> None:
+    """Not one word more: what is queued is taken back, check-ins too, and the caseworkers see it."""
+    reporter = scene.before.reporter.id
+    outbox.cancel_queued(scene.db, reporter)
+    checkins.cancel(scene.db, reporter)
+    scene.changes["state"] = state
+    if scene.before.latest is not None:
+        cases.note_event(scene.db, scene.before.latest.id, "went_silent" if state == "silent" else "opted_out")
+
+
+def _give_consent(scene: Scene, values: Mapping[str, Any]) -> None:
+    checkins.give_consent(scene.db, scene.before.reporter.id, values["purpose"], f"{values['purpose']}.ask")
+
+
+def _withdraw_consent(scene: Scene, values: Mapping[str, Any]) -> None:
+    reporter = scene.before.reporter.id
+    checkins.give_consent(scene.db, reporter, values["purpose"], f"{values['purpose']}.ask", is_given=False)
+    checkins.settle(scene.db, reporter)
+    checkins.cancel(scene.db, reporter)
+    if scene.about:
+        cases.note_event(scene.db, scene.about, "check_ins_ended")
+
+
+def _promise_check_in(scene: Scene, values: Mapping[str, Any]) -> None:
+    if scene.case:
+        due_at = checkins.due_at(values["in_days"], scene.voice.check_in_hour, scene.voice.time_zone, clock.now())
+        checkins.schedule(scene.db, scene.before.reporter.id, scene.case, due_at)
+
+
+def _note_check_in(scene: Scene, values: Mapping[str, Any]) -> None:
+    checkins.settle(scene.db, scene.before.reporter.id)
+    if scene.before.latest is None:
+        return
+    _add_to_case(scene, {})
+    verb, risk = {True: ("said_safe", 0), False: ("said_not_safe", cases.NOT_SAFE)}.get(
+        values["safe"], ("gave_no_answer", cases.NOT_SURE)
+    )
+    cases.note_event(scene.db, scene.before.latest.id, verb, at_least_risk=risk)
+
+
+def _forget_soon(scene: Scene, _values: Mapping[str, Any]) -> None:
+    """Stay anonymous: the address goes once the last text is delivered, a day later at the latest."""
+    soon = sa.update(Address).where(_address.reporter_id == scene.before.reporter.id)
+    scene.db.execute(soon.values(forget_at=clock.now() + ANONYMOUS_LIVES))
+
+
+def _raise_risk(scene: Scene, _values: Mapping[str, Any]) -> None:
+    """The report carries it; here only a case that is already open learns of it."""
+    if scene.before.latest is not None and scene.before.latest.state != "closed":
+        cases.note_event(scene.db, scene.before.latest.id, "said_not_safe", at_least_risk=cases.NOT_SAFE)
+
+
+EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
+    "said": _say,
+    "report_confirmed": _confirm_report,
+    "risk_raised": _raise_risk,
+    "consent_given": _give_consent,
+    "consent_withdrawn": _withdraw_consent,
+    "check_in_wanted": _promise_check_in,
+    "checked_in": _note_check_in,
+    "anonymity_wanted": _forget_soon,
+    "case_message": _add_to_case,
+    "person_wanted": _want_person,
+    "kept_for_a_person": _keep_for_a_person,
+    "emergency_words": _warn,
+    "went_silent": _fall_silent,
+    "opted_out": lambda scene, values: _fall_silent(scene, values, "opted_out"),
+    "came_back": lambda scene, _values: scene.changes.update(state="open"),
+}

@@ -1,0 +1,210 @@
+"""The process that talks: answers texts, sends replies, asks check-ins, translates; the clock ticks here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, Protocol
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from bot import cases, checkins, inbox, outbox, staff
+from bot import conversation as conversations
+from bot.cases import Work
+from bot.conversation import Conversation
+from bot.inbox import Claimed
+from bot.messages import Channel
+from bot.privacy import what_failed
+from bot.settings import Settings
+from bot.store import Store
+from bot.understanding import Nlu, is_readable
+from translations.machine import Translation
+
+log = logging.getLogger(__name__)
+
+TALKERS = 8  # reporters answered at the same time; each may wait for Rasa
+LOOK_AGAIN = 0.05  # seconds between looks at an empty inbox
+
+
+class Translates(Protocol):
+    """Something that translates: translations.machine.Translator, or a fake."""
+
+    def translate(self, text: str, source: str, target: str) -> Translation: ...
+
+
+class Worker:
+    """One `tellonce work` process. ``run`` returns when ``stop`` was called and what was begun is finished."""
+
+    def __init__(
+        self,
+        store: Store,
+        conversation: Conversation,
+        channels: Mapping[str, Channel],
+        nlu: Nlu,
+        translator: Translates,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._conversation = conversation
+        self._channels = channels
+        self._nlu = nlu
+        self._translator = translator
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._free = threading.Semaphore(TALKERS)
+
+    def run(self) -> None:
+        """Work until stopped. On SQLite, where there is one worker, what a dead one held is taken up at once."""
+        if self._store.engine.dialect.name == "sqlite":
+            with self._store.transaction() as db:
+                inbox.forget_leases(db)
+        clock = self._clock()
+        sender = threading.Thread(target=self._send, name="sender")
+        with ThreadPoolExecutor(TALKERS, thread_name_prefix="talker") as talkers:
+            clock.start()
+            sender.start()
+            self._listen(talkers)
+        sender.join()
+        clock.shutdown()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    # -- texts ---------------------------------------------------------------------------------------------------------------
+
+    def _listen(self, talkers: ThreadPoolExecutor) -> None:
+        """Hand waiting texts to free talkers; a text is claimed only when somebody can take it at once."""
+        while not self._stopping.is_set():
+            self._free.acquire()
+            message = self._claim()
+            if message is None:
+                self._free.release()
+                self._stopping.wait(LOOK_AGAIN)
+                continue
+            talkers.submit(self._talk, message)
+
+    def _claim(self) -> Claimed | None:
+        try:
+            with self._store.reading() as db:
+                if not inbox.is_any_due(db):
+                    return None
+            with self._store.transaction() as db:
+                return inbox.claim_next(db)
+        except Exception as error:  # the one broad catch of the loop: a locked database must not end it
+            log.error("could not look for texts: %s", what_failed(error))
+            self._stopping.wait(1)
+            return None
+
+    def _talk(self, message: Claimed) -> None:
+        try:
+            self.answer(message)
+        finally:
+            self._free.release()
+
+    def answer(self, message: Claimed) -> None:
+        """Handle one text; what fails three times becomes a case for a person."""
+        try:
+            if message.attempts > inbox.TRIES:
+                self._conversation.hand_over(message)
+            else:
+                self._conversation.handle(message)
+        except Exception as error:
+            log.error("message %s was not answered (try %d): %s", message.id, message.attempts, what_failed(error))
+            with self._store.transaction() as db:
+                inbox.put_back(db, message)
+
+    # -- sending -------------------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        while not self._stopping.is_set():
+            sent = self._tick("send texts", lambda: outbox.send_due(self._store, self._channels))
+            if not sent:
+                self._stopping.wait(LOOK_AGAIN)
+
+    # -- the clock -----------------------------------------------------------------------------------------------------------
+
+    def _clock(self) -> BackgroundScheduler:
+        """APScheduler only ticks: what is due stands in the tables, so a missed tick or a restart loses nothing."""
+        clock = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
+        for seconds, what, tick in (
+            (1, "translate and classify", self.process_copies),
+            (5, "ask check-ins", self.ask_check_ins),
+            (5, "forget anonymous addresses", self.forget_addresses),
+            (60, "erase what is over", self.erase_expired),
+        ):
+            clock.add_job(self._tick, "interval", seconds=seconds, args=(what, tick))
+        return clock
+
+    def _tick(self, what: str, tick: Any) -> Any:
+        try:
+            return tick()
+        except Exception as error:
+            log.error("could not %s: %s", what, what_failed(error))
+            return None
+
+    def ask_check_ins(self) -> int:
+        """Ask every check-in that is due. Returns how many."""
+        asked = 0
+        while True:
+            with self._store.transaction() as db:
+                due = checkins.claim_due(db, self._settings.check_in_hour, self._settings.time_zone)
+                if due is None:
+                    return asked
+                self._conversation.check_in(db, due)
+                asked += 1
+
+    def process_copies(self) -> int:
+        """Translate and classify every working copy, seal the results, erase the copy. Returns how many."""
+        done = 0
+        while not self._stopping.is_set():
+            with self._store.transaction() as db:
+                work = cases.claim_work(db)
+            if work is None:
+                break
+            translated, suggestion = self._translated(work), self._suggested(work)
+            with self._store.transaction() as db:
+                cases.finish_work(db, work, translated, suggestion)
+            done += 1
+        return done
+
+    def _translated(self, work: Work) -> dict[str, Any] | None:
+        """Each text in the working language; None while the translation process does not answer."""
+        target = self._settings.working_language
+        if "translation" not in work.wanted or work.language in (None, target):
+            return {}
+        found = {name: self._translator.translate(text, str(work.language), target) for name, text in work.texts.items()}
+        if any("engine_down" in translation.flags for translation in found.values()):
+            return None
+        return {name: as_dict(translation) for name, translation in found.items()}
+
+    def _suggested(self, work: Work) -> dict[str, Any] | None:
+        """The likely motivation; None while Rasa does not answer."""
+        if "suggestion" not in work.wanted or "story" not in work.texts:
+            return {}
+        if not is_readable(work.texts["story"], work.language):
+            return {"state": "unsupported", "motivations": []}
+        understood = self._nlu.understand(work.texts["story"], work.language)
+        return None if understood.is_silent else dict(understood.bias)
+
+    def forget_addresses(self) -> int:
+        with self._store.transaction() as db:
+            return outbox.forget_addresses(db)
+
+    def erase_expired(self) -> int:
+        with self._store.transaction() as db:
+            staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
+            return conversations.erase_expired(db)
+
+
+def as_dict(translation: Translation) -> dict[str, Any]:
+    """A translation as it is sealed: {"text", "engine", "route", "flags", "model"}."""
+    return {
+        "text": translation.text,
+        "engine": translation.engine,
+        "route": list(translation.route),
+        "flags": list(translation.flags),
+        "model": translation.model,
+    }
