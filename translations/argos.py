@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,17 @@ class Argos:
 
     def __init__(self, packages_dir: Path) -> None:
         refuse_dangerous_settings(os.environ)
+        home = packages_dir.absolute().parent / "argos-home"
+        home.mkdir(parents=True, exist_ok=True)
         usable, self.refused = _usable_packages(packages_dir)
-        _prepare_environment(packages_dir, usable)
+        # Argos dies of one broken folder, so while it loads it sees a folder of links to the whole ones only.
+        with tempfile.TemporaryDirectory(prefix="whole-", dir=home) as view:
+            for folder in usable:
+                (Path(view) / folder.name).symlink_to(folder.absolute(), target_is_directory=True)
+            _prepare_environment(home, Path(view))
+            self._load()
+
+    def _load(self) -> None:
         _leave_out_the_downloaders()
         self._translate = importlib.import_module("argostranslate.translate")
         settings = importlib.import_module("argostranslate.settings")
@@ -153,14 +162,7 @@ def _usable_packages(packages_dir: Path) -> tuple[list[Path], tuple[str, ...]]:
     return usable, tuple(refused)
 
 
-def _prepare_environment(packages_dir: Path, usable: Sequence[Path]) -> None:
-    # Argos dies of one broken folder, so it sees a folder of links to the whole ones only.
-    home = packages_dir.absolute().parent / "argos-home"
-    view = home / "packages"
-    shutil.rmtree(view, ignore_errors=True)
-    view.mkdir(parents=True)
-    for folder in usable:
-        (view / folder.name).symlink_to(folder.absolute(), target_is_directory=True)
+def _prepare_environment(home: Path, view: Path) -> None:
     os.environ.update(
         ARGOS_PACKAGES_DIR=str(view),
         ARGOS_INTER_THREADS="1",

@@ -1,0 +1,139 @@
+"""What is done to a text before and after the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from translations import quality, sentences
+from translations.draft import draft
+from translations.normalise import normalise
+from translations.protect import protect, restore
+from translations.scripts import scripts_of
+
+LATIN = frozenset({"Latn"})
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("nao quero q minha familia saiba", "Não quero que minha família saiba."),
+        ("ngm me ajudou", "Ninguém me ajudou."),
+        ("N QUERO IR NA POLICIA", "Não quero ir na polícia."),
+        ("socorrooooooo!!!!!", "Socorroo!"),
+        ("houve agressao e ameacas, eles estao la", "Houve agressão e ameaças, eles estão la."),
+        ("vamos ao hospital", "Vamos ao hospital."),
+        ("falei com XX1 hj", "Falei com XX1 hoje."),
+        ("sim", "Sim."),
+        ("", ""),
+    ],
+)
+def test_sms_portuguese_is_read_as_written_portuguese(said: str, read: str) -> None:
+    assert normalise(said, "pt") == read
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("i dont want u to call", "I don't want you to call."),
+        ("HELP ME PLEASE", "Help me please."),
+        ("ppl r scared", "People are scared."),
+    ],
+)
+def test_sms_english_is_read_as_written_english(said: str, read: str) -> None:
+    assert normalise(said, "en") == read
+
+
+def test_another_language_keeps_its_own_words() -> None:
+    assert normalise("q tal", "es") == "Q tal."
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("call +44 7700 900123 now", ("+44 7700 900123",)),
+        ("a.b@example.org and https://example.org/x_y.", ("a.b@example.org", "https://example.org/x_y")),
+        ("€30, then 12,50 €", ("€30", "12,50 €")),
+        ("plate AB-12-CD at 10:30 with 3 men", ("AB-12-CD",)),
+        ("nothing to hide", ()),
+    ],
+)
+def test_facts_travel_as_placeholders_and_come_back(text: str, facts: tuple[str, ...]) -> None:
+    masked, found = protect(text)
+    assert found == facts
+    assert restore(masked, found) == text
+
+
+def test_a_lost_or_doubled_placeholder_is_noticed() -> None:
+    assert restore("Call XX1.", ("1", "2")) is None
+    assert restore("Call XX1 XX1.", ("1",)) is None
+    assert restore("Call 1.", ()) == "Call 1."
+
+
+class _Loses:
+    """An engine that loses every placeholder and telephone number."""
+
+    def translate(self, sentence: str) -> str:
+        return "Call me."
+
+
+class _Shouts:
+    def translate(self, sentence: str) -> str:
+        return sentence.upper()
+
+
+def test_a_fact_the_engine_loses_is_listed_behind_the_sentence() -> None:
+    made = draft("Me liga no +351 912 345 678.", [_Loses()], "pt", "en")
+    assert made.text == "Call me. [+351 912 345 678]"
+    assert "details_listed" in made.flags
+
+
+def test_a_text_without_words_is_left_alone() -> None:
+    assert draft("…?! 😢", [_Shouts()], "pt", "en").text == "…?! 😢"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "flag"),
+    [
+        ("Não quero que saiba.", "I want them to know.", "negation_lost"),
+        ("Foram 24 homens.", "There were 42 men.", "numbers_changed"),
+        ("Eles me chamaram de sapatão.", "Eles me chamaram shoe.", "copied_words"),
+        ("Estou com medo.", "I am I am I am afraid.", "repeats"),
+        ("Estou com medo.", '""""""""""', "repeats"),
+        ("Estou com medo.", " ", "empty"),
+        ("Estou com medo.", "Мне страшно.", "wrong_script"),
+    ],
+)
+def test_a_suspicious_translation_is_flagged_in_words(source: str, target: str, flag: str) -> None:
+    assert flag in quality.flags(source, target, "pt", "en", LATIN)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("Não quero que saiba.", "I don't want them to know."),
+        ("Ninguém fez nada.", "Nobody did anything."),
+        ("Foram duas vezes às 22h30.", "It was twice at 22:30."),
+        ("Encontro às 17h.", "Meeting at 5 p.m."),
+        ("Ana e Paulo moram no Porto.", "Ana and Paulo live in Porto."),
+    ],
+)
+def test_a_sound_translation_is_not_flagged(source: str, target: str) -> None:
+    assert quality.flags(source, target, "pt", "en", LATIN) == ()
+
+
+def test_sentences_end_where_they_end_in_any_alphabet() -> None:
+    assert sentences.split("Um. Dois! Três? Quatro") == ["Um.", "Dois!", "Três?", "Quatro"]
+    assert sentences.split("我怕。他来了。") == ["我怕。", "他来了。"]
+    assert sentences.split("مرحبا؟ نعم.") == ["مرحبا؟", "نعم."]
+    assert all(len(part) <= sentences.LONGEST for part in sentences.split("palavra " * 500))
+
+
+def test_a_long_text_is_cut_without_losing_a_word() -> None:
+    text = "\n\n".join(f"Frase número {number}. Outra frase." for number in range(500))
+    pieces = sentences.pieces(text, 1000)
+    assert all(len(piece) <= 1000 for piece in pieces)
+    assert " ".join(pieces).split() == text.split()
+
+
+def test_letters_are_counted_by_alphabet() -> None:
+    assert scripts_of("oi سلام 123 😢") == {"Latn": 2, "Arab": 4}
