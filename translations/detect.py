@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TextIO
 
 from translations import catalog
+from translations.lines import answer_lines, text_of
 from translations.romanised import romanised
 from translations.scripts import scripts_of
 
@@ -100,15 +101,12 @@ def language_of(text: str, known: str | None = None) -> Guess:
 
 def detect_lines(stdin: TextIO, stdout: TextIO) -> int:
     """``tellonce detect --jsonl``: ``{"id", "text"}`` a line in, ``{"id", "lang", "confidence", "ask"}`` out; the exit status."""
-    status = 0
-    for line in stdin:
-        if not line.strip():
-            continue
-        answer = _answer_line(line)
-        status = 1 if "error" in answer else status
-        stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-        stdout.flush()
-    return status
+
+    def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        guess = language_of(text_of(request, "text"))
+        return {"lang": guess.language, "confidence": round(guess.confidence, 2), "ask": guess.ask}
+
+    return answer_lines(stdin, stdout, answer)
 
 
 def _from_text(text: str) -> Guess:
@@ -274,16 +272,3 @@ def _cld(text: str) -> str | None:
         return None
     code = str(found[0][1])
     return None if code in {"un", "tlh"} or code.startswith("xx") else code
-
-
-def _answer_line(line: str) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
-    except ValueError:
-        return {"id": None, "error": "this line is not JSON"}
-    if not isinstance(request, dict):
-        return {"id": None, "error": "this line is not a JSON object"}
-    if not isinstance(request.get("text"), str):
-        return {"id": request.get("id"), "error": "'text' must be a text"}
-    guess = language_of(request["text"])
-    return {"id": request.get("id"), "lang": guess.language, "confidence": round(guess.confidence, 2), "ask": guess.ask}

@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from translations import sentences
+from translations.lines import answer_lines, text_of
 
 LONGEST_PIECE = 5000  # characters in one request
+_LONGEST_SOCKET_PATH = 107  # bytes, by Linux
 
 # All the child gets of our environment: it needs no token, no key, no database address. ARGOS_* so that it can refuse them.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
@@ -130,7 +133,14 @@ class Translator:
 
 
 def start(socket_path: Path, packages_dir: Path) -> subprocess.Popen[bytes]:
-    """Start the process and return at once; it loads its models meanwhile and ends when this process ends. Stop it with stop()."""
+    """Start the process and return at once; it loads its models meanwhile and ends when this process ends. Stop it with stop().
+
+    Raises ValueError when the socket's path is too long for a UNIX socket.
+    """
+    if len(os.fsencode(socket_path)) > _LONGEST_SOCKET_PATH:
+        raise ValueError(
+            f"the path of the translation socket is longer than {_LONGEST_SOCKET_PATH} bytes: choose a shorter run folder"
+        )
     environment = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("ARGOS_")}
     home = packages_dir.absolute().parent / "argos-home"
     root = str(Path(__file__).absolute().parent.parent)
@@ -158,26 +168,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def translate_lines(stdin: TextIO, stdout: TextIO, translator: Translator) -> int:
     """``tellonce translate --jsonl``: one object a line in, one a line out, in order; returns the exit status."""
-    status = 0
-    for line in stdin:
-        if not line.strip():
-            continue
-        answer = _answer_line(line, translator)
-        status = 1 if "error" in answer else status
-        stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-        stdout.flush()
-    return status
 
+    def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        made = translator.translate(text_of(request, "text"), text_of(request, "source"), text_of(request, "target"))
+        return {"text": made.text, "engine": made.engine, "route": list(made.route), "flags": list(made.flags)}
 
-def _answer_line(line: str, translator: Translator) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
-    except ValueError:
-        return {"id": None, "error": "this line is not JSON"}
-    if not isinstance(request, dict):
-        return {"id": None, "error": "this line is not a JSON object"}
-    wrong = [name for name in ("text", "source", "target") if not isinstance(request.get(name), str)]
-    if wrong:
-        return {"id": request.get("id"), "error": f"'{wrong[0]}' must be a text"}
-    made = translator.translate(request["text"], request["source"], request["target"])
-    return {"id": request.get("id"), "text": made.text, "engine": made.engine, "route": list(made.route), "flags": list(made.flags)}
+    return answer_lines(stdin, stdout, answer)

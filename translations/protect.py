@@ -12,13 +12,12 @@ _FACTS = re.compile(
     | (?:https?://|www\.)\S*[^\s.,;:!?)\]»”"']                       # links
     | (?<![\w@])@\w{3,}                                              # @names
     | (?:[€$£¥₹₺₽₩₫₱]|R\$|US\$)\s?\d+(?:[.,]\d+)*                    # €30
-    | \d+(?:[.,]\d+)*\s?(?:€|£|₽|₺|zł)                                     # 30 €
+    | \d+(?:[.,]\d+)*\s?(?:€|£|₽|₺|zł)                               # 30 €
     | (?<![\w])\+?\(?\d[\d\s().-]{5,18}\d(?!\w)                      # telephone numbers
-    | \b(?=[A-Z0-9-]*\d)(?=[A-Z0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*\b  # plates and codes: 24-AB-17
+    | \b(?=[A-Z0-9-]*\d)(?=[A-Z0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*\b    # plates and codes: 24-AB-17
     """,
     re.VERBOSE,
 )
-_NOT_SPACE = re.compile(r"\s+\Z")
 
 
 def protect(text: str) -> tuple[str, tuple[str, ...]]:
@@ -26,7 +25,7 @@ def protect(text: str) -> tuple[str, tuple[str, ...]]:
     facts: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
-        fact = _NOT_SPACE.sub("", match[0])
+        fact = match[0].rstrip()
         if not any(character.isdigit() for character in fact) and "@" not in fact and "." not in fact:
             return match[0]
         facts.append(fact)

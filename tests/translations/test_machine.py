@@ -292,7 +292,7 @@ def test_lines_are_answered_in_order_and_a_bad_one_spoils_no_other(translator: T
         {"id": 3, "source": "pt", "target": "en"},
         {"id": "d", "text": "Oi.", "source": "pt", "target": "pt"},
     ]
-    stdin = io.StringIO("\n".join(json.dumps(line) for line in lines) + "\nnot json\n[]\n")
+    stdin = io.StringIO("\n".join(json.dumps(line) for line in lines) + "\nnot json\n[]\n" + "[" * 100_000 + "\n")
     stdout = io.StringIO()
     assert machine.translate_lines(stdin, stdout, translator) == 1
     answers = [json.loads(line) for line in stdout.getvalue().splitlines()]
@@ -306,8 +306,29 @@ def test_lines_are_answered_in_order_and_a_bad_one_spoils_no_other(translator: T
     assert answers[1] == {"id": "b", "text": None, "engine": "none", "route": [], "flags": ["interpreter_needed"]}
     assert answers[2] == {"id": 3, "error": "'text' must be a text"}
     assert answers[3]["text"] == "Oi."
-    assert [answer["id"] for answer in answers[4:]] == [None, None]
+    assert [answer["id"] for answer in answers[4:]] == [None, None, None]
     assert all("error" in answer for answer in answers[4:])
+
+
+def test_half_a_character_in_a_line_is_answered(translator: Translator) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    stdin = io.StringIO('{"id": 1, "text": "oi \\ud83d", "source": "pt", "target": "pt"}\n')
+    assert machine.translate_lines(stdin, stdout, translator) == 0
+
+
+def test_without_any_package_a_person_is_needed(tmp_path: Path) -> None:
+    child = machine.start(tmp_path / "t.sock", tmp_path / "argos" / "packages")
+    try:
+        translator = Translator(tmp_path / "t.sock")
+        assert translator.wait_until_ready(60)
+        assert translator.translate("Ninguém me ajudou.", "pt", "en").flags == ("interpreter_needed",)
+    finally:
+        machine.stop(child)
+
+
+def test_a_path_too_long_for_a_socket_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shorter run folder"):
+        machine.start(tmp_path / ("long" * 30) / "t.sock", tmp_path)
 
 
 def test_good_lines_alone_end_well(translator: Translator) -> None:
