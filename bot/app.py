@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from bot.worker import Worker
 from flows import engine
 from flows.places import load_places
 from translations.machine import Translator
+
+NEWS_WAITS = (0, 0.2, 1.0)  # seconds before each look for the text a vendor's news is about
 
 
 class NumbersAndKeywords:
@@ -155,8 +158,11 @@ def build_app(settings: Settings) -> FastAPI:
             inbox.accept(db, incoming)
 
     def record_delivery(channel: str, delivery: Delivery) -> None:
-        with made.store.transaction() as db:
-            outbox.record_delivery(db, channel, delivery)
+        for wait in NEWS_WAITS:  # news may overtake the commit that notes the text's id
+            time.sleep(wait)
+            with made.store.transaction() as db:
+                if outbox.record_delivery(db, channel, delivery):
+                    return
 
     sms, telegram = made.channels.get("sms"), made.channels.get("telegram")
     if isinstance(sms, TwilioSms):

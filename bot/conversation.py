@@ -214,7 +214,7 @@ class Conversation:
         """Start the report; first words that already tell something are the story and are not asked for again."""
         known = {k: v for k, v in facts.items() if k != "first"}
         first = facts.get("first", "")
-        if first.strip() and not catalog.matches_word(first, "greeting"):
+        if first.strip() and not _is_greeting(first):
             understood = self._nlu.understand(first, language)
             if is_account(first, understood):
                 known |= {"story": [first], "told": sorted(understood.told)}
@@ -389,6 +389,11 @@ def _keeping(session: Session, text: str) -> Session:
 
 def _said(msgid: str, options: Sequence[Option] = ()) -> Event:
     return Event("said", {"msgid": msgid, "values": {}, "options": list(options)})
+
+
+def _is_greeting(text: str) -> bool:
+    """Whether a first text only says hello: START also comes from a keyword campaign, or as Telegram's first button."""
+    return catalog.matches_word(text, "greeting") or catalog.matches_word(text, "carrier_start")
 
 
 def _offered_languages() -> list[str]:

@@ -93,7 +93,7 @@ def split_text(text: str, limit: int) -> list[str]:
     longer than the limit is cut between two whole letters (grapheme clusters), so no accent or joined emoji comes apart.
     """
     pieces = []
-    while _units(text) > limit:
+    while units(text) > limit:
         window = _head(text, limit)
         ends = ([m.end() for m in re.finditer(gap, window)] for gap in (r"\n+", r"\s+"))
         cut = next((found[-1] for found in ends if found and found[-1] * 2 > len(window)), len(window))
@@ -102,7 +102,8 @@ def split_text(text: str, limit: int) -> list[str]:
     return [*pieces, text] if text or not pieces else pieces
 
 
-def _units(text: str) -> int:
+def units(text: str) -> int:
+    """The length of a text in UTF-16 units, as vendors count."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
@@ -110,7 +111,7 @@ def _head(text: str, limit: int) -> str:
     """As many whole graphemes of the text as fit the limit; at least one code point even where a single grapheme is longer."""
     units = end = 0
     for match in regex.finditer(r"\X", text):
-        units += _units(match[0])
+        units += units(match[0])
         if units > limit:
             break
         end = match.end()

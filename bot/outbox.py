@@ -170,15 +170,18 @@ def opt_out(db: Transaction, reporter: UUID) -> None:
     db.execute(waiting.values(state="cancelled"))
 
 
-def record_delivery(db: Transaction, channel: str, delivery: Delivery) -> None:
-    """Note what a vendor says of a text; news of unknown texts and news that is older than what we know are ignored."""
+def record_delivery(db: Transaction, channel: str, delivery: Delivery) -> bool:
+    """Note what a vendor says of a text; news that is older than what we know is ignored. False: we do not know this text (yet)."""
     found_by = db.vault.index(f"{channel}\0{delivery.external_id}", "vendor id")
     row = db.one(sa.select(_message.id, _message.state, _message.reporter_id).where(_message.external_id == found_by))
-    if row is None or _STEP[delivery.state] <= _STEP[row.state]:
-        return
+    if row is None:
+        return False
+    if _STEP[delivery.state] <= _STEP[row.state]:
+        return True
     db.execute(sa.update(Message).where(_message.id == row.id).values(state=delivery.state))
     if delivery.state == "stopped":
         opt_out(db, row.reporter_id)
+    return True
 
 
 def forget_addresses(db: Transaction) -> int:

@@ -22,9 +22,8 @@ from bot.channels.twilio_sms import (
     parse_sms,
     parse_status,
     routes,
-    split_text,
 )
-from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError
+from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError, split_text
 from tests.standins import post, served
 from tests.standins.twilio_api import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Trouble, TwilioApi
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-import regex
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -98,22 +97,6 @@ def parse_status(form: Mapping[str, str]) -> Delivery | None:
     if state == "failed" and form.get("ErrorCode", "") in map(str, _STOPPED):
         state = "stopped"
     return Delivery(form["MessageSid"], state)
-
-
-def split_text(text: str, limit: int) -> list[str]:
-    """Cut a text into pieces of at most ``limit`` characters, after a paragraph if it can, else after a word.
-
-    The pieces joined are the text again. Characters are counted as UTF-16 units, the strictest way a vendor may count; a word
-    longer than the limit is cut between two whole letters (grapheme clusters), so no accent or joined emoji comes apart.
-    """
-    pieces = []
-    while _units(text) > limit:
-        window = _head(text, limit)
-        ends = ([m.end() for m in re.finditer(gap, window)] for gap in (r"\n+", r"\s+"))
-        cut = next((found[-1] for found in ends if found and found[-1] * 2 > len(window)), len(window))
-        pieces.append(text[:cut])
-        text = text[cut:]
-    return [*pieces, text] if text or not pieces else pieces
 
 
 class TwilioSms:
@@ -309,21 +292,6 @@ def _code(response: Any) -> str:
 
 def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after and re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", retry_after) else None
-
-
-def _units(text: str) -> int:
-    return len(text) + sum(character > "\uffff" for character in text)
-
-
-def _head(text: str, limit: int) -> str:
-    """As many whole graphemes of the text as fit the limit; at least one code point even where a single grapheme is longer."""
-    units = end = 0
-    for match in regex.finditer(r"\X", text):
-        units += _units(match[0])
-        if units > limit:
-            break
-        end = match.end()
-    return text[: end or max(1, limit // 2)]
 
 
 def _silence() -> None:

@@ -95,6 +95,15 @@ class TwilioApi(StandIn):
 
     # What a test or the demo does
 
+    def environment(self) -> dict[str, str]:
+        """The variables by which Tellonce takes this stand-in for the vendor."""
+        return {
+            "TELLONCE_TWILIO_ACCOUNT_SID": self.account_sid,
+            "TELLONCE_TWILIO_AUTH_TOKEN": self.auth_token,
+            "TELLONCE_TWILIO_NUMBER": NUMBER,
+            "TELLONCE_TWILIO_API_URL": self.url,
+        }
+
     def fail_next(self, trouble: Trouble, times: int = 1, retry_after: float = 1) -> None:
         """The next creations fail. ``hang`` holds the answer back until the stand-in stops; ``…_after_storing`` keeps the text."""
         self._troubles.extend([(trouble, retry_after)] * times)
