@@ -1,0 +1,147 @@
+"""How the console says codes, times and flags in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from bot import clock
+from translations import catalog
+
+STRANDS: Mapping[str, str] = {
+    "race": "Race or ethnicity",
+    "religion": "Religion",
+    "sexual_orientation": "Sexual orientation",
+    "disability": "Disability",
+    "transgender": "Transgender identity",
+    "sex_gender": "Sex or gender",
+}
+NO_MOTIVATION = "none"
+NO_MOTIVATION_LABEL = "No bias motivation seen"
+
+RISKS: Mapping[int, str] = {3: "Emergency words", 2: "Not safe", 1: "Not sure", 0: "Nothing said"}
+KINDS: Mapping[str, str] = {
+    "report": "Report",
+    "person_wanted": "Asked for a person",
+    "not_understood": "Not understood by the bot",
+    "fault": "Not handled by the bot",
+    "cannot_be_answered": "Cannot be answered",
+}
+STATES: Mapping[str, str] = {"open": "Unclaimed", "claimed": "Claimed", "closed": "Closed"}
+REPORTER_STATES: Mapping[str, str] = {"silent": "Went silent", "opted_out": "Stopped by carrier"}
+ROLES: Mapping[str, str] = {"victim": "It happened to them", "witness": "They saw it happen"}
+SAFE: Mapping[str, str] = {"yes": "Yes", "no": "No, not safe", "not_sure": "Not sure"}
+CONTACT: Mapping[str, str] = {
+    "yes": "May be written to here",
+    "reporter_first": "Only after they write first",
+    "anonymous": "Anonymous: no address is kept",
+    "open": "Not asked yet",
+}
+FLAGS: Mapping[str, str] = {
+    "negation_lost": "A “not” may have been lost",
+    "numbers_changed": "Numbers or times may have changed",
+    "copied_words": "Some words were copied, not translated",
+    "repeats": "The translation repeats itself",
+    "empty": "The translation is empty",
+    "wrong_script": "Not in the expected writing",
+    "details_listed": "Names or numbers could not be placed and stand in brackets",
+    "interpreter_needed": "No machine translation: interpreter needed",
+    "engine_down": "Translation is not running",
+    "edited": "Changed by hand before sending",
+}
+EVIDENCE: Mapping[str, str] = {
+    "slur": "a slur",
+    "hostile_words": "hostile words",
+    "symbol": "a symbol",
+    "reason_given": "a reason is named",
+    "identity": "who somebody is",
+    "model_weight": "words that weighed most for the model",
+}
+DELIVERIES: Mapping[str, str] = {
+    "queued": "Waiting to be sent",
+    "sending": "Being sent",
+    "sent": "Sent",
+    "delivered": "Delivered",
+    "read": "Read",
+    "failed": "Could not be delivered",
+    "stopped": "Refused: their carrier stopped our texts",
+    "cancelled": "Taken back, not sent",
+}
+ACTIONS: Mapping[str, str] = {
+    "opened": "The case was opened",
+    "read": "read the case",
+    "claimed": "claimed the case",
+    "noted": "wrote a note",
+    "replied": "wrote to the reporter",
+    "decided": "wrote down a decision",
+    "closed": "closed the case",
+    "person_wanted": "The reporter asked for a person",
+    "check_in_due": "A check-in was due; it is left to whoever holds the case",
+    "check_ins_ended": "The reporter wants no more check-ins",
+    "emergency_words": "The reporter used emergency words",
+    "went_silent": "The reporter asked for silence",
+    "opted_out": "The reporter's carrier stopped our texts",
+    "risk_raised": "The risk was raised",
+    "said_safe": "Check-in: the reporter said they are safe",
+    "said_not_safe": "The reporter said they are not safe",
+    "gave_no_answer": "Check-in: the answer was not clear",
+}
+LIKELY_FROM = 0.8  # confidence
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """A language as a page needs it: ``Tongue("pt", "Portuguese", "Português", "ltr")``.
+
+    ``direction`` auto: the browser looks at the text.
+    """
+
+    code: str
+    english: str
+    own: str
+    direction: Literal["ltr", "rtl", "auto"]
+
+
+def tongue(code: str | None) -> Tongue:
+    """A language by its code; one we do not know is left to the browser."""
+    known = catalog.languages().get(code or "")
+    if known is None:
+        return Tongue(code or "", code or "language not known", "", "auto")
+    return Tongue(code or "", known.english_name, known.name, known.direction)
+
+
+def flags(codes: Iterable[str]) -> list[str]:
+    """The flags of a translation as sentences."""
+    return [FLAGS.get(code, code.replace("_", " ")) for code in codes]
+
+
+def confidence(value: Any) -> str:
+    """A number between 0 and 1 as a word: more would promise more than the model can know."""
+    return "likely" if isinstance(value, int | float) and value >= LIKELY_FROM else "possible"
+
+
+def motivation(code: str) -> str:
+    return NO_MOTIVATION_LABEL if code == NO_MOTIVATION else STRANDS.get(code, code.replace("_", " "))
+
+
+def age(at: datetime) -> str:
+    """How long ago, as one reads it at a glance: ``"just now"``, ``"35 min"``, ``"4 h"``, ``"3 days"``."""
+    gone = max(clock.now() - at, timedelta())
+    minutes = int(gone.total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h"
+    return f"{gone.days} days"
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """A time on the caseworkers' clock: ``"Tue 3 Nov, 09:12"``; with the year when it is not this one."""
+    here = at.astimezone(zone)
+    year = "" if here.year == clock.now().astimezone(zone).year else f" {here.year}"
+    return f"{here:%a} {here.day} {here:%b}{year}, {here:%H:%M}"

@@ -1,0 +1,151 @@
+"""Fixtures of the console's tests: a store with a team, a caseworker of another team, reporters with reports, and a browser-like client."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import anyio
+import httpx
+import pytest
+import sqlalchemy as sa
+from fastapi import FastAPI
+
+from bot import cases, inbox, staff
+from bot.messages import IncomingMessage
+from bot.models import Message
+from bot.settings import Settings
+from bot.staff import Added
+from bot.store import Store, lock_reporter
+from bot.web import console
+from translations.machine import Translation
+
+STORY = "Ontem um homem no ônibus gritou “volta para a tua terra” e me empurrou.\nNão caí, mas tive medo."
+STORY_EN = "Yesterday a man on the bus shouted “go back to your country” and pushed me.\nI did not fall, but I was afraid."
+
+
+@dataclass
+class SayingTranslator:
+    """Translates the texts it was told of; for any other text it has no route. Keeps what it was asked."""
+
+    known: dict[tuple[str, str, str], Translation] = field(default_factory=dict)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def knows(self, text: str, source: str, target: str, said: str, *flags: str) -> None:
+        self.known[text, source, target] = Translation(said, "argos/test", (source, target), flags, "0")
+
+    def translate(self, text: str, source: str, target: str) -> Translation:
+        self.asked.append((text, source, target))
+        return self.known.get((text, source, target), Translation(None, "none", (), ("interpreter_needed",), ""))
+
+
+@dataclass
+class Office:
+    """A running console with what a test wants to look at."""
+
+    store: Store
+    settings: Settings
+    translator: SayingTranslator
+    app: FastAPI
+    amira: Added
+    sam: Added
+    numbers: int = 0
+
+    def report(self, told: Mapping[str, Any] | None = None, **kwargs: Any) -> UUID:
+        """A new reporter with a confirmed report. Returns the case."""
+        self.numbers += 1
+        number = f"+4477009{self.numbers:05}"
+        told = {**REPORT, **told} if told is not None else REPORT
+        with self.store.transaction() as db:
+            message = inbox.accept(db, IncomingMessage("sms", number, "Oi", f"SM{self.numbers}"))
+            reporter_id = db.execute(sa.select(Message.__table__.c.reporter_id).where(Message.__table__.c.id == message)).scalar_one()
+            return cases.open_case(db, lock_reporter(db, reporter_id), told, **kwargs).id
+
+    def machine_is_done(self, story: str | None = None, suggestion: Mapping[str, Any] | None = None, **flags: tuple[str, ...]) -> None:
+        """Let the machine finish its work on the oldest copy: ``story`` is its translation."""
+        with self.store.transaction() as db:
+            work = cases.claim_work(db)
+            assert work is not None
+            made = {
+                name: {"text": f"[{text}]", "engine": "argos/test", "route": [], "flags": list(flags.get(name, ())), "model": "0"}
+                for name, text in work.texts.items()
+            }
+            if story:
+                made["story"]["text"] = story
+            cases.finish_work(db, work, made, suggestion if suggestion is not None else {})
+
+    def browser(self) -> Browser:
+        return Browser(self.app)
+
+    def signed_in(self, who: Added | None = None, name: str = "Amira") -> Browser:
+        browser = self.browser()
+        answer = browser.post("/sign-in", {"name": name, "password": (who or self.amira).password})
+        assert answer.status_code == 303, answer.text
+        return browser
+
+    def rows(self, table: Any, **where: Any) -> list[Any]:
+        columns = table.__table__.c
+        with self.store.reading() as db:
+            return list(db.execute(sa.select(*columns).where(*(columns[k] == v for k, v in where.items()))))
+
+
+REPORT: Mapping[str, Any] = {
+    "role": "victim",
+    "story": STORY.split("\n"),
+    "perception": "Porque eu falo português.",
+    "when": "ontem",
+    "where": "skipped",
+    "safe_now": "no",
+    "contact": "yes",
+    "told": [],
+    "remarks": [],
+    "language": "pt",
+}
+
+
+class Browser:
+    """Posts and gets as a browser does, keeping the cookie; redirects are not followed."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self.cookies = httpx.Cookies()
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self._ask("GET", path, None, headers)
+
+    def post(self, path: str, form: Mapping[str, Any] | None = None, **headers: str) -> httpx.Response:
+        return self._ask("POST", path, dict(form or {}), {"sec-fetch-site": "same-origin", **headers})
+
+    def send(self, page: str, path: str, form: Mapping[str, Any] | None = None, **headers: str) -> httpx.Response:
+        """Post a form that stands on ``page``: with that page's token."""
+        return self.post(path, {"token": self.token(page), **(form or {})}, **headers)
+
+    def token(self, page: str = "/queue") -> str:
+        found = re.search(r'name="token" value="([0-9a-f]{32})"', self.get(page).text)
+        assert found, "no form with a token on the page"
+        return found[1]
+
+    def _ask(self, method: str, path: str, form: dict[str, Any] | None, headers: Mapping[str, str]) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="https://console.test", cookies=self.cookies) as client:
+                answer = await client.request(method, path, data=form, headers=named)
+                self.cookies = client.cookies
+                return answer
+
+        return anyio.run(ask)
+
+
+@pytest.fixture
+def office(sqlite_store: Store) -> Office:
+    """Amira signs in for the team the reporters write to; Sam belongs to another team and must see nothing."""
+    settings = Settings(public_url="https://console.test")
+    amira = staff.add(sqlite_store, "Amira")
+    sam = staff.add(sqlite_store, "Sam", team="another team")
+    translator = SayingTranslator()
+    return Office(sqlite_store, settings, translator, console(sqlite_store, settings, translator), amira, sam)
