@@ -65,7 +65,7 @@ def play(settings: Settings, ends: bool) -> int:
     (own.data_dir / "argos").symlink_to((settings.data_dir / "argos").resolve())
     with Vendor() as vendor:
         environment = _environment(own, vendor)
-        with processes.Machine(own, environment) as machine:
+        with processes.Machine(own, environment, is_quiet=True) as machine:
             try:
                 story = Story(screen, store, own, vendor, added.password)
                 story.wait_until_served()
@@ -347,7 +347,7 @@ class Screen:
     def case(self, file: cases.CaseFile) -> None:
         """The case as its caseworker reads it."""
         told, translated = file.report, file.report_translation
-        table = Table(title=f"Case {file.row.reference} · {file.reporter}", show_lines=True, width=98)
+        table = Table(title=f"Case {file.row.reference} · {file.reporter}", show_lines=True, width=self._out.width)
         for column in ("", "in her own words", "automatic translation"):
             table.add_column(column, overflow="fold")
         rows: dict[str, Any] = {"story": "\n".join(told.get("story", ())), "when": told.get("when"), "where": told.get("where")}

@@ -93,9 +93,10 @@ class IdsOnly(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
         return what_failed(ei[1])
 
-    def format(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         record.exc_text = None
-        return _LONG_DIGITS.sub("[number]", super().format(record))
+        record.message = _LONG_DIGITS.sub("[number]", record.message)
+        return super().formatMessage(record)
 
 
 def what_failed(error: BaseException) -> str:

