@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections import Counter
@@ -11,12 +12,15 @@ from typing import Any
 
 from rasa.core.agent import Agent
 from rasa.shared.utils.io import read_yaml_file
+from rasa.utils.log_utils import configure_structlog
 
 HELD_OUT = Path(__file__).parent / "tests" / "held_out"
+NLU_DATA = Path(__file__).parent / "data"
 
 
 def parse_with(model: Path) -> Any:
     """A function that parses one text as the service does."""
+    configure_structlog(logging.WARNING)  # left alone, Rasa prints every text it parses
     agent, loop = Agent.load(str(model)), asyncio.new_event_loop()
     return lambda text: loop.run_until_complete(agent.parse_message(text))
 

@@ -12,7 +12,7 @@ import regex
 LONGEST = 2_000  # code points: the encoder's cost grows with the text, and what comes later rarely changes what was meant
 _BATCH = 32
 _CONTROLS = regex.compile(r"\p{Cc}+")
-_INVISIBLE = regex.compile(r"\p{Cf}+")
+_INVISIBLE = regex.compile(r"[\p{Cf}\p{Cs}]+")
 
 
 @lru_cache(maxsize=1)
@@ -23,7 +23,7 @@ def _use() -> Any:
 
 
 def readable(text: str) -> str:
-    """What the encoder gets to see: no control or invisible characters, at most LONGEST code points."""
+    """What the encoder gets to see: no control, invisible or broken characters, at most LONGEST code points."""
     return _INVISIBLE.sub("", _CONTROLS.sub(" ", text[:LONGEST]))
 
 

@@ -1,0 +1,92 @@
+"""What counts as told. A wrong yes means that a question is never asked, so the second table matters more."""
+
+from __future__ import annotations
+
+import pytest
+from components.folding import fold
+from components.languages import languages_of
+from components.told import ToldRules
+from evaluate import NLU_DATA
+from rasa.shared.utils.io import read_yaml_file
+
+RULES = ToldRules({path.parent.name: read_yaml_file(path)["told"] for path in sorted(NLU_DATA.glob("*/told.yml"))})
+
+
+def told(text: str) -> set[str]:
+    return {fact for fact, is_told in RULES.told(fold(text), languages_of(text)).items() if is_told}
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("a man shouted at me on the bus yesterday", "when where who"),
+        ("My neighbour keeps calling my kids names", "who ongoing"),
+        ("on 12 March at 5pm two lads pushed me outside the library", "when where who"),
+        ("my nose is broken and I got three stitches", "injury"),
+        ("they send me death threats on instagram", "online threat"),
+        ("he said he will kill me", "threat"),
+        ("this is not the first time", "ongoing"),
+        ("last nite near the park 3 guys attacked me", "when where who"),
+        ("um homem gritou comigo no ônibus ontem", "when where who"),
+        ("o meu vizinho insulta os meus filhos todos os dias", "who ongoing"),
+        ("partiram-me o nariz às 17h perto da estação", "when where injury"),
+        ("recebo ameaças de morte no whatsapp", "online threat"),
+        ("foi ha dois dias na rua augusta", "when where"),
+        ("رجل صرخ علي في الباص أمس", "when where who"),
+        ("جاري يشتم اولادي كل يوم", "who ongoing"),
+        ("كسروا أنفي الساعة ٥ قرب المحطة", "when where injury"),
+        ("هددني جاري بالقتل على الواتساب", "who threat online"),
+    ],
+)
+def test_what_a_text_says_plainly_is_told(text: str, facts: str) -> None:
+    assert told(text) == set(facts.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm on the bus now",
+        "I am scared to go to the school",
+        "I live near the market",
+        "I work at a hospital",
+        "can you call me on Monday",
+        "I am not hurt, no bruises",
+        "I want to report something today",
+        "I found you online",
+        "nobody threatened me",
+        "I don't know when",
+        "hello who can see this",
+        "estou no autocarro agora",
+        "tenho medo de ir à escola",
+        "moro na rua do mercado",
+        "vou falar convosco na segunda",
+        "não estou ferido, não fui ao hospital",
+        "ninguém me ameaçou",
+        "não sei quando",
+        "انا في الباص الان",
+        "أخاف من الذهاب إلى المدرسة",
+        "أسكن في شارع السوق",
+        "اريد ان اتكلم معكم يوم الاثنين",
+        "لم يهددني احد",
+        "لا أعرف متى",
+        "",
+        "😭",
+    ],
+)
+def test_what_a_text_does_not_say_is_not_told(text: str) -> None:
+    assert told(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("I saw a man being beaten", "who"),
+        ("every monday he shouts at me", "when"),
+        ("vi um rapaz levar porrada", "who"),
+        ("he grita todas as segundas", "when"),
+        ("he wanted to break my nose", "injury"),
+        ("I have lived here for three years and he hit me", "ongoing"),
+    ],
+)
+def test_a_fact_that_only_seems_to_be_told_is_asked(text: str, fact: str) -> None:
+    assert fact not in told(text)
