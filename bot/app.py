@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as sms_routes
 from bot.conversation import EFFECTS, Conversation, Voice
 from bot.keys import KEY_BYTES, ServiceKey
-from bot.messages import Channel, Delivery, IncomingMessage
+from bot.messages import Channel, Delivery, IncomingMessage, TransportError
 from bot.privacy import Vault
 from bot.settings import Settings, WrongSetting
 from bot.store import Store, engine_for, migrate, require_schema, schema_state
@@ -27,6 +28,8 @@ from bot.worker import Worker
 from flows import engine
 from flows.places import load_places
 from translations.machine import Translator
+
+log = logging.getLogger(__name__)
 
 NEWS_WAITS = (0, 0.2, 1.0)  # seconds before each look for the text a vendor's news is about
 
@@ -177,6 +180,8 @@ def _closing(made: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        for channel in made.channels.values():
+            channel.close()
         made.store.engine.dispose()
 
     return lifespan
@@ -186,6 +191,20 @@ def build_worker(settings: Settings) -> Worker:
     """What `work` runs."""
     made = parts(settings)
     return Worker(made.store, made.conversation, made.channels, made.nlu, made.translator, settings)
+
+
+def register_webhooks(settings: Settings) -> None:
+    """Tell the vendors that have to be told where to post; what fails is logged, and `serve` goes on."""
+    for channel in open_channels(settings).values():
+        if isinstance(channel, TelegramChannel):
+            try:
+                channel.register_webhook(f"{settings.public_url}/telegram")
+            except TransportError as error:
+                log.error(
+                    "channel %s was not told our address (%s): start `serve` again once it can be reached", channel.name, error
+                )
+            finally:
+                channel.close()
 
 
 def known_events() -> frozenset[str]:

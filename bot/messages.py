@@ -85,6 +85,10 @@ class Channel(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back connections; nothing is sent afterwards."""
+        ...
+
 
 def split_text(text: str, limit: int) -> list[str]:
     """Cut a text into pieces of at most ``limit`` characters, after a paragraph if it can, else after a word.

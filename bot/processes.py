@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from bot.app import build_app, build_worker
+from bot.app import build_app, build_worker, register_webhooks
 from bot.settings import Settings, WrongSetting
 from bot.understanding import NluClient
 from translations import machine
@@ -31,6 +31,7 @@ PATIENCE = 15.0  # seconds a process gets to end before it is killed
 def serve(settings: Settings) -> None:
     """Run the webhooks and the console until told to stop."""
     app = build_app(settings)
+    register_webhooks(settings)
     uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False, lifespan="on")
 
 
@@ -40,6 +41,7 @@ def work(settings: Settings) -> None:
     on_stop(worker.stop)
     with TranslationChild(settings):
         worker.run()
+    worker.close()
 
 
 def on_stop(stop: object) -> None:

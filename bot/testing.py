@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from bot.messages import OutgoingMessage, TransportError
-from bot.understanding import SILENT, Understanding
+from bot import inbox, outbox
+from bot.conversation import Conversation, Voice
+from bot.messages import IncomingMessage, OutgoingMessage, TransportError
+from bot.store import Store
+from bot.understanding import SILENT, Nlu, Understanding
+from flows import engine
 from translations.machine import Translation
 
 
@@ -27,6 +31,9 @@ class FakeChannel:
             raise self.failures.pop(0)
         self.sent.append(message)
         return f"{self.name}-out-{next(self._ids)}"
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class FakeNlu:
@@ -51,3 +58,65 @@ class FakeTranslator:
         if {source, target} & self._without:
             return Translation(None, "none", (), ("interpreter_needed",), "")
         return Translation(f"[{target}] {text}", "fake", (source, target), (), "0")
+
+
+class FakeTelephone:
+    """Everything between a phone and its caseworkers in one thread: texts come in, are answered and go out when told to."""
+
+    def __init__(self, store: Store, channel: FakeChannel | None = None, nlu: Nlu | None = None) -> None:
+        self.store = store
+        self.channel = channel or FakeChannel()
+        self.nlu = nlu or FakeNlu()
+        self.conversation = Conversation(
+            store, engine.load(), self.nlu, {self.channel.name: self.channel}, Voice("Hope House", "999", 11, "Europe/London")
+        )
+        self._ids = count(1)
+
+    def caller(self, address: str = "+447700900123") -> Caller:
+        return Caller(self, address)
+
+    def accept(self, address: str, text: str, attachments: int = 0) -> None:
+        """A text comes in and waits."""
+        incoming = IncomingMessage(self.channel.name, address, text, f"{self.channel.name}-in-{next(self._ids)}", attachments)
+        with self.store.transaction() as db:
+            inbox.accept(db, incoming)
+
+    def answer(self) -> int:
+        """Handle every text that waits, as a worker would. Returns how many."""
+        answered = 0
+        while True:
+            with self.store.transaction() as db:
+                message = inbox.claim_next(db)
+            if message is None:
+                return answered
+            self.conversation.handle(message)
+            answered += 1
+
+    def send(self) -> int:
+        """Hand over every text that is due. Returns how many."""
+        return outbox.send_due(self.store, {self.channel.name: self.channel})
+
+
+class Caller:
+    """Somebody with a phone: ``caller.says("Hello")`` is what the phone shows in answer."""
+
+    def __init__(self, telephone: FakeTelephone, address: str) -> None:
+        self._telephone = telephone
+        self.address = address
+
+    @property
+    def heard(self) -> list[str]:
+        """Every text this phone got so far, oldest first."""
+        return [m.text for m in self._telephone.channel.sent if m.address == self.address]
+
+    def writes(self, text: str, attachments: int = 0) -> None:
+        """Send a text that is not answered yet."""
+        self._telephone.accept(self.address, text, attachments)
+
+    def says(self, text: str, attachments: int = 0) -> str:
+        """Send a text; what comes back, texts joined by a newline."""
+        before = len(self.heard)
+        self.writes(text, attachments)
+        self._telephone.answer()
+        self._telephone.send()
+        return "\n".join(self.heard[before:])

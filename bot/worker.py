@@ -71,7 +71,14 @@ class Worker:
         clock.shutdown()
 
     def stop(self) -> None:
+        """May be called from a signal handler or another thread."""
         self._stopping.set()
+
+    def close(self) -> None:
+        """Give back connections, once ``run`` has returned."""
+        for channel in self._channels.values():
+            channel.close()
+        self._store.engine.dispose()
 
     # -- texts ---------------------------------------------------------------------------------------------------------------
 
@@ -149,12 +156,20 @@ class Worker:
         """Ask every check-in that is due. Returns how many."""
         asked = 0
         while True:
-            with self._store.transaction() as db:
-                due = checkins.claim_due(db, self._settings.check_in_hour, self._settings.time_zone)
-                if due is None:
-                    return asked
-                self._conversation.check_in(db, due)
+            due: checkins.Due | None = None
+            try:
+                with self._store.transaction() as db:
+                    due = checkins.claim_due(db, self._settings.check_in_hour, self._settings.time_zone)
+                    if due is None:
+                        return asked
+                    self._conversation.check_in(db, due)
                 asked += 1
+            except Exception as error:  # one that fails must not keep the others from being asked
+                if due is None:
+                    raise
+                log.error("check-in %s was not asked: %s", due.id, what_failed(error))
+                with self._store.transaction() as db:
+                    checkins.put_off(db, due.id)
 
     def process_copies(self) -> int:
         """Translate and classify every working copy, seal the results, erase the copy. Returns how many."""

