@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,13 +10,16 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import clock
+from bot import clock, keys
 from bot.messages import IncomingMessage
 from bot.models import Address, Message, Reporter, Team
 from bot.store import Transaction, lease_is_free, next_sequence
 
+log = logging.getLogger(__name__)
+
 LEASE = timedelta(seconds=60)
 TRIES = 3
+LONGEST_WAIT = 300  # seconds between two tries
 
 _message: Any = Message.__table__.c  # type: ignore[attr-defined]
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
@@ -68,9 +72,20 @@ def accept(db: Transaction, incoming: IncomingMessage) -> UUID | None:
 
 def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[UUID, UUID]:
     found_by = db.vault.index(f"{incoming.channel}\0{incoming.address}", "address")
-    known = db.one(sa.select(_address.id, _address.reporter_id).where(_address.found_by == found_by))
-    if known:
-        return known.reporter_id, known.id
+    # Held until the commit: an address that is being forgotten goes before this text or after it, never in between.
+    known = sa.select(_address.id, _address.reporter_id).where(_address.found_by == found_by)
+    known = known.with_for_update(key_share=True, read=True)
+    if row := db.one(known):
+        return row.reporter_id, row.id
+    try:
+        with db.connection.begin_nested():
+            return _name_reporter(db, incoming, found_by)
+    except sa.exc.IntegrityError:  # another text of the same stranger came at the same moment and was quicker
+        row = db.execute(known).one()
+        return row.reporter_id, row.id
+
+
+def _name_reporter(db: Transaction, incoming: IncomingMessage, found_by: bytes) -> tuple[UUID, UUID]:
     team = db.execute(sa.select(Team.__table__.c.id).order_by(Team.__table__.c.made_at).limit(1)).scalar()  # type: ignore[attr-defined]
     if team is None:
         raise NobodyToReadIt("no team has been made yet: run `tellonce staff add NAME`")
@@ -86,12 +101,16 @@ def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[
 
 def is_any_due(db: Transaction) -> bool:
     """A cheap look, without the write lock, before claim_next."""
-    due = sa.select(_message.id).where(_message.direction == "in", _message.state == "waiting", _message.due_at <= clock.now())
-    return db.execute(due.limit(1)).scalar() is not None
+    now = clock.now()
+    due = sa.select(_message.id).where(_message.direction == "in", _message.state == "waiting", _message.due_at <= now)
+    return db.execute(due.where(lease_is_free(_message.leased_until, now)).limit(1)).scalar() is not None
 
 
 def claim_next(db: Transaction) -> Claimed | None:
-    """Take the oldest text that is first in its reporter's line and nobody works on; counted as a try at once."""
+    """Take the oldest text that is first in its reporter's line and nobody works on; counted as a try at once.
+
+    A text that does not open (a service key is missing) stays where it is and does not hold up the others.
+    """
     now = clock.now()
     earlier = Message.__table__.alias()  # type: ignore[attr-defined]
     is_first = ~sa.exists().where(
@@ -108,15 +127,18 @@ def claim_next(db: Transaction) -> Claimed | None:
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    found = db.execute(wanted).scalar()
-    if found is None:
-        return None
-    lease = sa.update(Message).where(_message.id == found).values(leased_until=now + LEASE, attempts=_message.attempts + 1)
-    row = db.execute(lease.returning(*_message)).one()
-    body = db.vault.reveal(row.body, "message", "body", row.id)
-    return Claimed(
-        row.id, row.reporter_id, row.address_id, body["channel"], body["text"], body["attachments"], row.attempts, row.made_at
-    )
+    while found := db.execute(wanted).scalar():
+        lease = sa.update(Message).where(_message.id == found).values(leased_until=now + LEASE, attempts=_message.attempts + 1)
+        row = db.execute(lease.returning(*_message)).one()
+        try:
+            body = db.vault.reveal(row.body, "message", "body", row.id)
+        except keys.WrongKey as error:
+            log.error("message %s waits: %s", row.id, error)
+            continue
+        return Claimed(
+            row.id, row.reporter_id, row.address_id, body["channel"], body["text"], body["attachments"], row.attempts, row.made_at
+        )
+    return None
 
 
 def finish(db: Transaction, message: UUID, state: str = "done") -> None:
@@ -127,7 +149,7 @@ def finish(db: Transaction, message: UUID, state: str = "done") -> None:
 
 def put_back(db: Transaction, message: Claimed) -> None:
     """Handling failed: try again a little later; the reporter's other texts wait behind it."""
-    later = clock.now() + timedelta(seconds=2**message.attempts)
+    later = clock.now() + timedelta(seconds=min(2**message.attempts, LONGEST_WAIT))
     db.execute(sa.update(Message).where(_message.id == message.id).values(due_at=later, leased_until=None))
 
 

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import clock
+from bot import clock, keys
 from bot.messages import Channel, Choice, Delivery, OutgoingMessage, TransportError
 from bot.models import Address, CheckIn, Message, Reporter
+from bot.privacy import what_failed
 from bot.store import Store, Transaction, lease_is_free, next_sequence, touch_reporter
 
 log = logging.getLogger(__name__)
@@ -70,11 +71,13 @@ def _last_address(db: Transaction, reporter: UUID) -> UUID | None:
 
 
 def cancel_queued(db: Transaction, reporter: UUID, authors: Sequence[str] = ("bot", "check_in", "caseworker")) -> int:
-    """Take back what has not gone out yet; its words are erased. Returns how many."""
-    waiting = sa.update(Message).where(
-        _message.reporter_id == reporter, _message.direction == "out", _message.state == "queued", _message.author.in_(authors)
-    )
-    return db.execute(waiting.values(state="cancelled", body=None, done_at=clock.now())).rowcount
+    """Take back what has not gone out yet; its words are erased. Returns how many.
+
+    A text that is being handed over at this moment may still arrive, but a failed hand-over is not tried again.
+    """
+    waiting = sa.update(Message).where(_message.reporter_id == reporter, _message.direction == "out", _message.author.in_(authors))
+    unsent = waiting.where(_message.state.in_(("queued", "sending")))
+    return db.execute(unsent.values(state="cancelled", body=None, leased_until=None, done_at=clock.now())).rowcount
 
 
 def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
@@ -82,7 +85,7 @@ def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
     sent = 0
     while _is_any_due(store) and (outgoing := _claim(store)):
         try:
-            external_id = channels[outgoing.channel].send(outgoing.message)
+            external_id = _hand_over(channels, outgoing)
         except TransportError as error:
             with store.transaction() as db:
                 _record_failure(db, outgoing, error)
@@ -91,6 +94,19 @@ def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
                 _record_sent(db, outgoing, external_id)
             sent += 1
     return sent
+
+
+def _hand_over(channels: Mapping[str, Channel], outgoing: Outgoing) -> str:
+    """Give one text to its channel; one that breaks, or is not set up any more, must not hold up the other texts."""
+    if outgoing.channel not in channels:
+        raise TransportError("later", "channel not set up")
+    try:
+        return channels[outgoing.channel].send(outgoing.message)
+    except TransportError:
+        raise
+    except Exception as error:  # broad, as a channel wraps a vendor's library; its own text may hold words or a number
+        log.error("channel %s failed: %s", outgoing.channel, what_failed(error))
+    raise TransportError("later", "fault in the channel")
 
 
 def _is_any_due(store: Store) -> bool:
@@ -123,18 +139,29 @@ def _claim(store: Store) -> Outgoing | None:
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        found = db.execute(due).scalar()
-        if found is None:
-            return None
-        take = sa.update(Message).where(_message.id == found)
-        row = db.execute(
-            take.values(state="sending", leased_until=now + LEASE, attempts=_message.attempts + 1).returning(*_message)
-        ).one()
-        box = db.execute(sa.select(_address.box).where(_address.id == row.address_id)).scalar_one()
-        where = db.vault.reveal(box, "address", "box", row.address_id)
-        body = db.vault.reveal(row.body, "message", "body", row.id)
-        message = OutgoingMessage(where["address"], body["text"], [Choice(n, label) for n, label in body["choices"]])
-        return Outgoing(row.id, row.reporter_id, where["channel"], message, row.attempts)
+        while found := db.execute(due).scalar():
+            take = sa.update(Message).where(_message.id == found)
+            lease = take.values(state="sending", leased_until=now + LEASE, attempts=_message.attempts + 1)
+            row = db.execute(lease.returning(*_message)).one()
+            try:
+                if outgoing := _opened(db, row):
+                    return outgoing
+            except keys.WrongKey as error:  # it waits for the right service key, and the others do not wait for it
+                log.error("message %s cannot be sent: %s", row.id, error)
+                continue
+            _end(db, row.id, "failed")
+        return None
+
+
+def _opened(db: Transaction, row: Any) -> Outgoing | None:
+    """A text with its address; None when it can never go: the address was forgotten, or every try ended in a dead worker."""
+    box = db.execute(sa.select(_address.box).where(_address.id == row.address_id)).scalar()
+    if box is None or row.attempts > TRIES:
+        return None
+    where = db.vault.reveal(box, "address", "box", row.address_id)
+    body = db.vault.reveal(row.body, "message", "body", row.id)
+    message = OutgoingMessage(where["address"], body["text"], [Choice(n, label) for n, label in body["choices"]])
+    return Outgoing(row.id, row.reporter_id, where["channel"], message, row.attempts)
 
 
 def _end(db: Transaction, message: UUID, state: str) -> None:
@@ -144,7 +171,8 @@ def _end(db: Transaction, message: UUID, state: str) -> None:
 
 def _record_sent(db: Transaction, outgoing: Outgoing, external_id: str) -> None:
     """The vendor has it: our copy of the words is erased, its id kept as a keyed hash."""
-    gone = sa.update(Message).where(_message.id == outgoing.id, _message.state == "sending")
+    # Taken back while it was on its way: it went out all the same, and we say so.
+    gone = sa.update(Message).where(_message.id == outgoing.id, _message.state.in_(("sending", "cancelled")))
     found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
     db.execute(gone.values(state="sent", external_id=found_by, body=None, leased_until=None, done_at=clock.now()))
 
@@ -152,8 +180,8 @@ def _record_sent(db: Transaction, outgoing: Outgoing, external_id: str) -> None:
 def _record_failure(db: Transaction, outgoing: Outgoing, error: TransportError) -> None:
     log.warning("message %s was not sent: %s", outgoing.id, error)
     if error.failure == "stopped":
+        opt_out(db, outgoing.reporter_id)  # the reporter's row first, as everybody does
         _end(db, outgoing.id, "stopped")
-        opt_out(db, outgoing.reporter_id)
     elif error.failure == "refused" or outgoing.attempts >= TRIES:
         _end(db, outgoing.id, "failed")
     else:
@@ -178,9 +206,9 @@ def record_delivery(db: Transaction, channel: str, delivery: Delivery) -> bool:
         return False
     if _STEP[delivery.state] <= _STEP[row.state]:
         return True
-    db.execute(sa.update(Message).where(_message.id == row.id).values(state=delivery.state))
     if delivery.state == "stopped":
         opt_out(db, row.reporter_id)
+    db.execute(sa.update(Message).where(_message.id == row.id).values(state=delivery.state))
     return True
 
 
@@ -196,7 +224,7 @@ def forget_addresses(db: Transaction) -> int:
     forgotten = list(db.execute(ready).scalars())
     for address in forgotten:
         theirs = _message.address_id == address
-        unsent = sa.update(Message).where(theirs, _message.state.in_(("queued", "sending")))
+        unsent = sa.update(Message).where(theirs, _message.direction == "out", _message.state.in_(("queued", "sending")))
         db.execute(unsent.values(state="failed", body=None, done_at=clock.now()))
         db.execute(sa.update(Message).where(theirs).values(external_id=None, address_id=None))
         db.execute(sa.delete(Address).where(_address.id == address))
