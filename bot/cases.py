@@ -33,6 +33,7 @@ from bot.models import (
 from bot.privacy import TeamOpener, TeamSeal, pseudonym
 from bot.staff import SignedIn
 from bot.store import Transaction, lease_is_free, lock_reporter, touch_reporter
+from flows.model import SKIPPED
 
 NOT_SURE, NOT_SAFE, EMERGENCY = 1, 2, 3  # risk; 0 is "nothing said"
 WORKING_COPY_LIVES = timedelta(minutes=15)
@@ -130,7 +131,7 @@ def _seal_report(db: Transaction, team: UUID, seal: TeamSeal, told: Mapping[str,
 
 
 def _new_reference() -> str:
-    """A reference people can say on the phone; six of 31 signs, so that two cases never meet in practice."""
+    """A reference people can say on the phone: eight of 31 signs, so that two cases never meet in practice."""
     text = "".join(secrets.choice(_PLAIN) for _ in range(8))
     return f"{text[:4]}-{text[4:]}"
 
@@ -140,8 +141,8 @@ def _copy_for_work(
 ) -> None:
     """A working copy for the machine: lives at most 15 minutes under the service key."""
     row = WorkingCopy(case_id=case, of=of, body=b"", erase_at=clock.now() + WORKING_COPY_LIVES)
-    body = {"language": language, "texts": {k: t for k, t in texts.items() if t}, "wants": ["translation"]}
-    body["wants"] += ["suggestion"] if classify else []
+    wants = ["translation", "suggestion"] if classify else ["translation"]
+    body = {"language": language, "texts": {k: t for k, t in texts.items() if t}, "wants": wants}
     row.body = db.vault.hide(body, "working_copy", "body", row.id)
     db.insert(row)
 
@@ -168,6 +169,7 @@ def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0
         changes |= {
             "state": sa.case((_case.state == "closed", "open"), else_=_case.state),
             "claimed_by": sa.case((_case.state == "closed", None), else_=_case.claimed_by),
+            "closed_at": sa.case((_case.state == "closed", None), else_=_case.closed_at),
         }
     db.execute(sa.update(Case).where(_case.id == case).values(**changes))
 
@@ -205,7 +207,7 @@ class QueueRow:
 
 
 def queue(db: Transaction, member: SignedIn, states: Sequence[str] = ("open", "claimed"), limit: int = 100) -> list[QueueRow]:
-    """Her team's cases: unclaimed before claimed, highest risk first, then oldest."""
+    """Her team's cases: highest risk first, then oldest."""
     rows = (
         sa.select(*_case, _caseworker.name.label("owner"), _reporter.state.label("reporter_state"))
         .join_from(Case.__table__, Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
@@ -381,15 +383,37 @@ def claim(db: Transaction, member: SignedIn, case: UUID) -> None:
     Raises NotYours, AlreadyClaimed.
     """
     row = _mine_to_read(db, member, case)
-    lock_reporter(db, row.reporter_id)
+    reporter = lock_reporter(db, row.reporter_id)
     taken = sa.update(Case).where(_case.id == case, _case.state == "open")
     if db.execute(taken.values(state="claimed", claimed_by=member.caseworker_id, is_unread=False)).rowcount != 1:
         raise AlreadyClaimed("this case was claimed or closed by somebody else")
     outbox.cancel_queued(db, row.reporter_id, ("bot", "check_in"))
-    unfinished = sa.update(FlowSession).where(_session.reporter_id == row.reporter_id, ~_session.is_over)
-    db.execute(unfinished.values(is_over=True, body=None))
+    _take_over_unfinished(db, row, reporter)
     touch_reporter(db, row.reporter_id)
     _act(db, case, member.caseworker_id, "claimed")
+
+
+def _take_over_unfinished(db: Transaction, case: Any, reporter: Any) -> None:
+    """The bot's questions end here; what a report that was under way already told goes into the case, sealed."""
+    unfinished = sa.select(_session.id, _session.flow, _session.body).where(_session.reporter_id == reporter.id, ~_session.is_over)
+    session = db.one(unfinished)
+    if session is None:
+        return
+    if session.flow == "report":
+        kept = db.vault.reveal(session.body, "flow_session", "body", session.id)
+        language = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language")
+        for text in _texts_of(kept["position"]["facts"] if kept["position"] else kept["before"]):
+            add_reporter_message(db, case, text, language=language, message=None)
+    db.execute(sa.update(FlowSession).where(_session.id == session.id).values(is_over=True, body=None))
+
+
+def _texts_of(facts: Mapping[str, Any]) -> list[str]:
+    """The reporter's own words among the facts of an unfinished report, in the order they are asked for."""
+    found: list[str] = []
+    for fact in ("first", "story", "perception", "when", "where", "remarks"):
+        told = facts.get(fact) or ()
+        found += [told] if isinstance(told, str) else told
+    return [text for text in found if text != SKIPPED]
 
 
 def add_note(db: Transaction, member: SignedIn, case: UUID, text: str) -> None:

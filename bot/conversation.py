@@ -89,11 +89,14 @@ class Situation:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a text leads to: events, in order, and the session afterwards (None: there is none any more)."""
+    """What a text leads to: events, in order, and the session afterwards (None: there is none any more).
+
+    ``language``: the reporter's from now on; None while we do not know it and speak English.
+    """
 
     events: tuple[Event, ...]
     session: Session | None
-    language: str
+    language: str | None
     receipt: str = ""
     verifier: bytes = b""
 
@@ -126,11 +129,15 @@ class Conversation:
         """A text that could not be handled becomes a case for a person; the reporter hears that their words are kept."""
         with self._store.transaction() as db:
             lock_reporter(db, message.reporter_id)
-            before = _situation(db, message.reporter_id)
-            events = [Event("kept_for_a_person", {"kind": "fault"})]
-            if before.owner is None and before.reporter.state == "open":
-                events.append(_said("received.late"))
-            plan = Plan(tuple(events), before.session, before.language or "en")
+            before = _situation(db, message.reporter_id, reads_session=False)  # it may be what cannot be read
+            plan = _plain_word(before, message)
+            if plan is None:
+                events = [Event("kept_for_a_person", {"kind": "fault"})]
+                if before.owner is None and before.reporter.state == "open":
+                    events.append(_said("received.late"))
+                if catalog.matches_word(message.text, "emergency"):
+                    events.append(Event("emergency_words", {}))
+                plan = Plan(tuple(events), None, before.language)
             self._perform(db, before, plan, message)
             inbox.finish(db, message.id, "handed_over")
 
@@ -147,23 +154,24 @@ class Conversation:
             checkins.put_off(db, due.id)
         else:
             turn = engine.begin(self._flows["checkin"])
-            plan = Plan(turn.events, _session_of("checkin", turn), before.language or "en")
+            plan = Plan(turn.events, _session_of("checkin", turn), before.language)
             self._perform(db, before, plan, None)
 
     # -- deciding ------------------------------------------------------------------------------------------------------------
 
     def _decide(self, before: Situation, message: Claimed) -> Plan:
-        text, language = message.text, before.language or "en"
-        if catalog.matches_word(text, "silent_stop"):
-            return Plan((Event("went_silent", {}),), before.session, language)
-        if catalog.matches_word(text, "carrier_stop"):
-            return Plan((Event("opted_out", {}),), before.session, language)
+        text = message.text
+        if plain := _plain_word(before, message):
+            return plain
         if before.reporter.state == "opted_out" and not catalog.matches_word(text, "carrier_start"):
-            return Plan((Event("kept_for_a_person", {"kind": "cannot_be_answered"}),), before.session, language)
+            events = [Event("kept_for_a_person", {"kind": "cannot_be_answered"})]
+            if catalog.matches_word(text, "emergency"):
+                events.append(Event("emergency_words", {}))
+            return Plan(tuple(events), before.session, before.language)
         if before.owner is not None:
-            plan = Plan(
-                (Event("case_message", {}),), before.session, detect.language_of(text, before.language).language or language
-            )
+            back = [] if before.reporter.state == "open" else [Event("came_back", {})]
+            language = detect.language_of(text, before.language).language or before.language
+            plan = Plan((*back, Event("case_message", {})), before.session, language)
         elif before.reporter.state != "open":
             plan = self._coming_back(before, message)
         elif not text.strip():
@@ -178,17 +186,18 @@ class Conversation:
 
     def _coming_back(self, before: Situation, message: Claimed) -> Plan:
         """They asked for silence and now write themselves. Somebody else may hold the phone: say nothing of what it is about."""
-        language = before.language or "en"
         if before.session is None and before.latest is not None and before.latest.state != "closed":
-            return Plan((Event("came_back", {}), Event("case_message", {}), _said("added")), None, language)
-        session = _keeping(before.session or Session(before={"channel": message.channel}), message.text)
-        return Plan((Event("came_back", {}), _said("resume.neutral")), replace(session, waits_for="go_on"), language)
+            return Plan((Event("came_back", {}), Event("case_message", {}), _said("added")), None, before.language)
+        session = before.session or Session(before={"channel": message.channel})
+        if not catalog.matches_word(message.text, "carrier_start"):
+            session = _keeping(session, message.text)
+        return Plan((Event("came_back", {}), _said("resume.neutral")), replace(session, waits_for="go_on"), before.language)
 
     def _nothing_to_read(self, before: Situation, message: Claimed) -> Plan:
         events: tuple[Event, ...] = (_said("attachment.only" if message.attachments else "empty"),)
         if before.session is None and before.latest is not None and before.latest.state != "closed":
             events = (Event("case_message", {}), *events)
-        return Plan(events, before.session, before.language or "en")
+        return Plan(events, before.session, before.language)
 
     def _opening(self, before: Situation, message: Claimed) -> Plan:
         """Nothing is under way: words for an open case, or the beginning of a report."""
@@ -196,19 +205,20 @@ class Conversation:
         wants_new = catalog.matches_word(text, "new", before.language)
         if before.latest is not None and before.latest.state != "closed" and not wants_new:
             if catalog.matches_word(text, "person", before.language):
-                return Plan(
-                    (Event("case_message", {}), Event("person_wanted", {}), _said("person.requested")),
-                    None,
-                    before.language or "en",
-                )
-            return Plan((Event("case_message", {}), _said("added")), None, before.language or "en")
+                events = (Event("case_message", {}), Event("person_wanted", {}), _said("person.requested"))
+                return Plan(events, None, before.language)
+            return Plan((Event("case_message", {}), _said("added")), None, before.language)
         facts: dict[str, Any] = {"channel": message.channel}
-        if before.language:
-            return self._begin_report(facts if wants_new else {**facts, "first": text}, before.language)
-        guess = detect.language_of(text)
+        return self._speak_their_language(facts if wants_new and before.language else {**facts, "first": text}, before.language)
+
+    def _speak_their_language(self, facts: Mapping[str, Any], known: str | None) -> Plan:
+        """Begin the report in the language they have, or of their first words; where it is unsure, they choose."""
+        if known:
+            return self._begin_report(facts, known)
+        guess = detect.language_of(facts.get("first", ""))
         if guess.ask or guess.language is None:
-            return Plan((_language_menu(),), Session(before={**facts, "first": text}, waits_for="language"), "en")
-        return self._begin_report({**facts, "first": text}, guess.language)
+            return Plan((_language_menu(),), Session(before=facts, waits_for="language"), None)
+        return self._begin_report(facts, guess.language)
 
     def _begin_report(self, facts: Mapping[str, Any], language: str) -> Plan:
         """Start the report; first words that already tell something are the story and are not asked for again."""
@@ -228,14 +238,14 @@ class Conversation:
 
     def _going_on(self, before: Situation, session: Session, message: Claimed) -> Plan:
         text, language = message.text, before.language or "en"
-        if session.waits_for == "language":
-            return self._language_chosen(session, message)
         if session.waits_for == "go_on":
             if as_number(text) != 1:
-                return Plan((_said("resume.neutral"),), _keeping(session, text), language)
-            return self._again(replace(session, waits_for=None), language)
-        if catalog.matches_word(text, "person", language):
-            return self._person_wanted(Plan((), session, language))
+                return Plan((_said("resume.neutral"),), _keeping(session, text), before.language)
+            return self._again(replace(session, waits_for=None), before.language)
+        if catalog.matches_word(text, "person", before.language):
+            return self._person_wanted(Plan((), session, before.language or detect.language_of(text).language))
+        if session.waits_for == "language":
+            return self._language_chosen(session, message)
         if (chosen := _named_language(text)) and chosen != language:
             return self._again(session, chosen)
         if session.position is None:
@@ -244,13 +254,15 @@ class Conversation:
 
     def _advance(self, session: Session, position: Position, text: str, language: str) -> Plan:
         flow = self._flows[session.flow]
+        # Outside a report no answer has a place of its own: the words go into the case at once.
+        kept = () if session.flow == "report" else (Event("case_message", {}),)
         try:
             ask = engine.asked(flow, position)
         except FlowError:
             ask = None
         if ask is None:  # a newer release has no such node: go on from the start with what was told
             turn = engine.begin(flow, {**position.facts, "remarks": [*position.facts.get("remarks", ()), text]})
-            return Plan(turn.events, _session_of(session.flow, turn), language)
+            return Plan((*kept, *turn.events), _session_of(session.flow, turn), language)
         understood = SILENT
         labels = [catalog.render(o.label, language) for o in ask.options]
         answer = pick_answer(ask, labels, text, language)
@@ -258,15 +270,15 @@ class Conversation:
             understood = self._nlu.understand(text, language)
             answer = pick_answer(ask, labels, text, language, understood)
         turn = engine.advance(flow, position, answer)
-        events = turn.events
+        events = (*kept, *turn.events)
         if understood.intent == "in_danger" and understood.confidence >= DANGER_CONFIDENCE:
             events = (Event("emergency_words", {}), *events)
         return Plan(events, _session_of(session.flow, turn), language)
 
-    def _again(self, session: Session, language: str) -> Plan:
+    def _again(self, session: Session, language: str | None) -> Plan:
         """Ask the open question once more, in the language wanted."""
         if session.position is None:
-            return self._begin_report(session.before, language)
+            return self._speak_their_language(session.before, language)
         turn = engine.again(self._flows[session.flow], session.position)
         return Plan(turn.events, replace(session, position=turn.position), language)
 
@@ -306,12 +318,14 @@ class Conversation:
 
     def _perform(self, db: Transaction, before: Situation, plan: Plan, message: Claimed | None) -> None:
         """Do every event, send what was said as one text, keep where the reporter is now."""
-        scene = Scene(db, before, plan, message, self._voice)
+        scene = Scene(db, before, plan, message, self._voice, is_in_danger=before.profile.get("in_danger", False))
         for event in plan.events:
             EFFECTS[event.name](scene, event.values)
         self._send(scene)
         _save_session(db, before, plan.session)
-        profile = {**before.profile, "language": plan.language} if plan.language else dict(before.profile)
+        profile = {**before.profile, "in_danger": scene.is_in_danger}
+        if plan.language:
+            profile["language"] = plan.language
         if message:
             profile["channel"] = message.channel
         hidden = db.vault.hide(profile, "reporter", "profile", before.reporter.id)
@@ -322,7 +336,7 @@ class Conversation:
         if not scene.texts:
             return
         channel = self._channels[scene.channel]
-        choices = _choices(scene.options, scene.plan.language)
+        choices = _choices(scene.options, scene.language)
         text = "\n".join(scene.texts)
         if choices and not channel.has_buttons:
             text += "".join(f"\n{c.number} {c.label}" for c in choices)
@@ -336,12 +350,23 @@ class Conversation:
 # -- reading and keeping where a reporter is -----------------------------------------------------------------------------------
 
 
-def _situation(db: Transaction, reporter_id: UUID) -> Situation:
+def _situation(db: Transaction, reporter_id: UUID, *, reads_session: bool = True) -> Situation:
+    # The reporter first: whatever is read after their revision and has moved since is found out by it.
     reporter = db.execute(sa.select(*_reporter).where(_reporter.id == reporter_id)).one()
-    row = db.one(sa.select(_session.id, _session.body).where(_session.reporter_id == reporter_id, ~_session.is_over))
+    active = sa.select(_session.id, _session.body).where(_session.reporter_id == reporter_id, ~_session.is_over)
+    row = db.one(active) if reads_session else None
     session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id)) if row else None
     profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
     return Situation(reporter, profile, cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id), session)
+
+
+def _plain_word(before: Situation, message: Claimed) -> Plan | None:
+    """The words that end all talk, before anything else is looked at; nothing may be answered to them."""
+    if catalog.matches_word(message.text, "silent_stop"):
+        return Plan((Event("went_silent", {}),), before.session, before.language)
+    if catalog.matches_word(message.text, "carrier_stop"):
+        return Plan((Event("opted_out", {}),), before.session, before.language)
+    return None
 
 
 def _save_session(db: Transaction, before: Situation, session: Session | None) -> None:
@@ -375,9 +400,11 @@ def _session_of(flow: str, turn: Turn) -> Session | None:
 
 
 def _keeping(session: Session, text: str) -> Session:
-    """The same place, with words that answer nothing kept as a remark."""
+    """The same place, with words that answer nothing kept: as their first words, which may be the story, else as a remark."""
     if not text.strip():
         return session
+    if session.position is None and "first" not in session.before:
+        return replace(session, before={**session.before, "first": text})
     if session.position is None:
         return replace(session, before={**session.before, "remarks": [*session.before.get("remarks", ()), text]})
     facts = {**session.position.facts, "remarks": [*session.position.facts.get("remarks", ()), text]}
@@ -435,6 +462,11 @@ class Scene:
     changes: dict[str, Any] = field(default_factory=dict)
     case: UUID | None = None
     reference: str = ""
+    is_in_danger: bool = False  # emergency words came since their last report
+
+    @property
+    def language(self) -> str:
+        return self.plan.language or "en"
 
     @property
     def author(self) -> str:
@@ -446,8 +478,15 @@ class Scene:
 
     @property
     def about(self) -> UUID | None:
-        """The case this scene is about: the one it opened, else the one the reporter came with last."""
-        return self.case or (self.before.latest.id if self.before.latest else None)
+        """The case this scene is about: the one it opened, else the one that owns the conversation, else the reporter's last."""
+        known = self.before.owner or self.before.latest
+        return self.case or (known.id if known else None)
+
+    def risk_of(self, told: Mapping[str, Any]) -> int:
+        """How urgent what they told is."""
+        if self.is_in_danger:
+            return cases.EMERGENCY
+        return {"no": cases.NOT_SAFE, "not_sure": cases.NOT_SURE}.get(str(told.get("safe_now")), 0)
 
 
 def _say(scene: Scene, values: Mapping[str, Any]) -> None:
@@ -457,20 +496,17 @@ def _say(scene: Scene, values: Mapping[str, Any]) -> None:
         "emergency": scene.voice.emergency,
         "organisation": scene.voice.organisation,
     }
-    scene.texts.append(catalog.render(values["msgid"], scene.plan.language, **{**fitting, **values["values"]}))
+    scene.texts.append(catalog.render(values["msgid"], scene.language, **{**fitting, **values["values"]}))
     scene.options = values["options"] or scene.options
 
 
 def _confirm_report(scene: Scene, values: Mapping[str, Any]) -> None:
     report = {**values["report"], "language": scene.plan.language}
-    risk = {"no": cases.NOT_SAFE, "not_sure": cases.NOT_SURE}.get(str(report.get("safe_now")), 0)
-    if scene.before.reporter.emergency_said_at or "emergency_said_at" in scene.changes:
-        risk = cases.EMERGENCY
+    risk = scene.risk_of(report)
     opened = cases.open_case(scene.db, scene.before.reporter, report, risk=risk, receipt=scene.plan.verifier)
-    scene.case, scene.reference = opened.id, opened.reference
+    scene.case, scene.reference, scene.is_in_danger = opened.id, opened.reference, False
     wish = report.get("contact")
     scene.changes |= {"contact": wish if wish in ("yes", "reporter_first", "anonymous") else "reporter_first"}
-    scene.changes |= {"emergency_said_at": None}
 
 
 def _want_person(scene: Scene, values: Mapping[str, Any]) -> None:
@@ -481,12 +517,13 @@ def _want_person(scene: Scene, values: Mapping[str, Any]) -> None:
         cases.note_event(scene.db, scene.before.latest.id, "person_wanted")
         return
     report = {**told, "language": scene.plan.language}
-    scene.case = cases.open_case(scene.db, scene.before.reporter, report, kind="person_wanted").id
+    opened = cases.open_case(scene.db, scene.before.reporter, report, kind="person_wanted", risk=scene.risk_of(told))
+    scene.case, scene.is_in_danger = opened.id, False
 
 
 def _keep_for_a_person(scene: Scene, values: Mapping[str, Any]) -> None:
     """Words the bot cannot answer: into the case there is, else into a new one that says why a person must look."""
-    if scene.before.latest is not None and scene.before.latest.state != "closed":
+    if scene.before.owner or (scene.before.latest is not None and scene.before.latest.state != "closed"):
         _add_to_case(scene, {})
         return
     text = scene.message.text if scene.message else ""
@@ -508,7 +545,10 @@ def _warn(scene: Scene, _values: Mapping[str, Any]) -> None:
     """Emergency words: the emergency number at most once an hour, even in a claimed case, and the caseworkers are alerted."""
     if scene.about:
         cases.note_event(scene.db, scene.about, "emergency_words", at_least_risk=cases.EMERGENCY)
+    scene.is_in_danger = True
     last = scene.before.reporter.emergency_said_at
+    if scene.before.reporter.state == "opted_out" and "state" not in scene.changes:
+        return  # the carrier would not deliver it
     if "emergency_said_at" in scene.changes or (last and last > clock.now() - EMERGENCY_TEXT_EVERY):
         return
     scene.changes["emergency_said_at"] = clock.now()
@@ -521,8 +561,8 @@ def _fall_silent(scene: Scene, _values: Mapping[str, Any], state: str = "silent"
     outbox.cancel_queued(scene.db, reporter)
     checkins.cancel(scene.db, reporter)
     scene.changes["state"] = state
-    if scene.before.latest is not None:
-        cases.note_event(scene.db, scene.before.latest.id, "went_silent" if state == "silent" else "opted_out")
+    if scene.about:
+        cases.note_event(scene.db, scene.about, "went_silent" if state == "silent" else "opted_out")
 
 
 def _give_consent(scene: Scene, values: Mapping[str, Any]) -> None:
@@ -546,17 +586,17 @@ def _promise_check_in(scene: Scene, values: Mapping[str, Any]) -> None:
 
 def _note_check_in(scene: Scene, values: Mapping[str, Any]) -> None:
     checkins.settle(scene.db, scene.before.reporter.id)
-    if scene.before.latest is None:
+    if scene.about is None:
         return
-    _add_to_case(scene, {})
     verb, risk = {True: ("said_safe", 0), False: ("said_not_safe", cases.NOT_SAFE)}.get(
         values["safe"], ("gave_no_answer", cases.NOT_SURE)
     )
-    cases.note_event(scene.db, scene.before.latest.id, verb, at_least_risk=risk)
+    cases.note_event(scene.db, scene.about, verb, at_least_risk=risk)
 
 
 def _forget_soon(scene: Scene, _values: Mapping[str, Any]) -> None:
-    """Stay anonymous: the address goes once the last text is delivered, a day later at the latest."""
+    """Stay anonymous: the address goes once the last text is delivered, a day later at the latest; nobody is asked any more."""
+    checkins.cancel(scene.db, scene.before.reporter.id)
     soon = sa.update(Address).where(_address.reporter_id == scene.before.reporter.id)
     scene.db.execute(soon.values(forget_at=clock.now() + ANONYMOUS_LIVES))
 
