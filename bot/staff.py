@@ -106,9 +106,9 @@ def _give_copy(db: Transaction, team_key: UUID, private: bytes, caseworker: UUID
 def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> None:
     """A signed-in member completes `staff add`: every version of the team's key is sealed to the newcomer."""
     row = db.one(
-        sa.select(_caseworker.public).where(
-            _caseworker.id == newcomer, _caseworker.team_id == member.team_id, _caseworker.state == "waiting"
-        )
+        sa.select(_caseworker.public)
+        .where(_caseworker.id == newcomer, _caseworker.team_id == member.team_id, _caseworker.state == "waiting")
+        .with_for_update()
     )
     if row is None:
         return
@@ -147,7 +147,7 @@ def _new_password() -> str:
 def sign_in(store: Store, name: str, password: str) -> keys.SessionSecret:
     """Open a session. Raises SignInRefused; after five wrong passwords the name is locked for a quarter of an hour."""
     with store.transaction() as db:
-        row = db.one(sa.select(*_caseworker).where(_caseworker.name == name))
+        row = db.one(sa.select(*_caseworker).where(_caseworker.name == name).with_for_update())
         if row and row.locked_until and row.locked_until > clock.now():
             raise SignInRefused("Too many tries. Please wait a quarter of an hour.")
         if row:  # counted before the password is tried: many tries at once count as many
