@@ -67,10 +67,10 @@ class NluClient:
         if not is_readable(text, language) or time.monotonic() < self._resting_until:
             return SILENT
         try:
-            answer = self._client.post("/model/parse", json={"text": text[:LONGEST]})
+            answer = self._client.post("/model/parse", json={"text": _sendable(text)})
             answer.raise_for_status()
             return _read(answer.json())
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
             with self._lock:
                 self._resting_until = time.monotonic() + REST
             log.warning("understanding is silent (%s): going on with numbers and keywords", type(error).__name__)
@@ -80,7 +80,7 @@ class NluClient:
         """Whether Rasa has a model loaded and answers."""
         try:
             return bool(self._client.get("/status").json().get("model_file"))
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError, AttributeError):
             return False
 
 
@@ -89,11 +89,17 @@ def is_readable(text: str, language: str | None) -> bool:
     return any(c.isalpha() for c in text) and (language is None or language in ENCODED)
 
 
+def _sendable(text: str) -> str:
+    """The beginning of a text, without halves of characters (which no encoding can carry), each code point in its place."""
+    return text[:LONGEST].encode("utf-8", "replace").decode()
+
+
 def _read(answer: Mapping[str, Any]) -> Understanding:
     report = answer.get("report") or {}
     told = frozenset(fact for fact, is_told in (report.get("told") or {}).items() if is_told is True) & _FACTS
     intent = answer["intent"]
-    return Understanding(str(intent["name"]), float(intent["confidence"]), told, report.get("bias") or {})
+    bias = report.get("bias")
+    return Understanding(str(intent["name"]), float(intent["confidence"]), told, bias if isinstance(bias, Mapping) else {})
 
 
 # -- reading an answer ---------------------------------------------------------------------------------------------------------
