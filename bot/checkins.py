@@ -14,7 +14,8 @@ from bot import clock
 from bot.models import CheckIn, Consent
 from bot.store import Transaction
 
-TOO_LATE = timedelta(hours=12)  # a check-in missed by more than this waits for the same hour of the next day
+TOO_LATE = timedelta(hours=12)  # a check-in missed by more than this waits for the next allowed hour
+DAY = range(8, 21)  # local hours at which a phone may buzz
 
 _check_in: Any = CheckIn.__table__.c  # type: ignore[attr-defined]
 _consent: Any = Consent.__table__.c  # type: ignore[attr-defined]
@@ -50,8 +51,9 @@ def due_at(days: int, hour: int, zone: str, now: datetime) -> datetime:
 
 
 def claim_due(db: Transaction, hour: int, zone: str) -> Due | None:
-    """Take one check-in that is due. One that is hours late (we were down) is moved to the next allowed hour instead."""
+    """Take one check-in that is due. One that is late by hours, or would come at night, is moved to the next ``hour`` instead."""
     now = clock.now()
+    is_day = now.astimezone(ZoneInfo(zone)).hour in DAY
     ready = (
         sa.select(*_check_in)
         .where(_check_in.state == "due", _check_in.due_at <= now)
@@ -60,7 +62,7 @@ def claim_due(db: Transaction, hour: int, zone: str) -> Due | None:
         .with_for_update(skip_locked=True)
     )
     while row := db.one(ready):
-        if row.due_at > now - TOO_LATE:
+        if is_day and row.due_at > now - TOO_LATE:
             taken = sa.update(CheckIn).where(_check_in.id == row.id, _check_in.state == "due")
             db.execute(taken.values(state="asked", asked_at=now))
             return Due(row.id, row.reporter_id, row.case_id)
