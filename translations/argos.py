@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from translations import packages, sentences
+from translations.draft import Rendered
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,9 @@ class Leg:
     model: str
     translation: Any  # argostranslate.translate.PackageTranslation, which has no types
 
-    def translate(self, sentence: str) -> str:
+    def translate(self, sentence: str) -> Rendered:
         # hypotheses() of the package itself: Argos' CachedTranslation around it would keep the last text in memory.
-        return str(self.translation.hypotheses(sentence, 1)[0].value)
+        return Rendered(str(self.translation.hypotheses(sentence, 1)[0].value))
 
 
 class Argos:
@@ -77,8 +78,16 @@ class Argos:
     def pairs(self) -> tuple[tuple[str, str], ...]:
         return tuple((leg.source, leg.target) for leg in self._legs.values())
 
-    def route(self, source: str, target: str) -> Sequence[Leg]:
-        """The legs from one language to another, more than one for a pivot; empty when no package leads there."""
+    def route(self, source: str, target: str, pivot: str = "en") -> Sequence[Leg]:
+        """The legs from one language to another, more than one for a pivot; empty when no package leads there.
+
+        A pivot goes through the language ``pivot`` where that can be, since its packages are the best kept.
+        """
+        if direct := self._leg(source, target):
+            return [direct]
+        first, second = self._leg(source, pivot), self._leg(pivot, target)
+        if first and second:
+            return [first, second]
         for source_code in _argos_codes(source):
             for target_code in _argos_codes(target):
                 here = self._translate.get_language_from_code(source_code)
@@ -87,6 +96,9 @@ class Argos:
                 if translation is not None:
                     return [self._legs[id(package)] for package in self._packages_of(translation)]
         return []
+
+    def _leg(self, source: str, target: str) -> Leg | None:
+        return next((leg for leg in self._legs.values() if (leg.source, leg.target) == (source, target)), None)
 
     def _packages_of(self, translation: Any) -> list[Any]:
         if isinstance(translation, self._translate.CompositeTranslation):

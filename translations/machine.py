@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,9 +27,10 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 class Translation:
     """``Translation("I am afraid.", "argos/firefox-marian", ("pt", "en"), (), "6c3b7af01772")``.
 
-    ``text`` is None when a person must translate: ``flags`` then hold ``interpreter_needed`` and, when the process did not answer,
-    ``engine_down``. Other flags say what to check against the original: negation_lost, numbers_changed, copied_words, repeats,
-    empty, wrong_script, details_listed. ``model`` starts the SHA-256 of each step's weights, joined by "+".
+    ``text`` is None when a person must translate: ``flags`` then hold ``interpreter_needed`` and the reason where there is one:
+    ``engine_down`` (the process did not answer: ask again later), ``engine_failed``, ``gist_not_installed``, ``wrong_script``.
+    The other flags say what to check against the original; quality.flag_in_words() says each in a sentence. ``rough_gist`` is a
+    translation by rules that never goes to a reporter. ``model`` starts the SHA-256 of each step's data, joined by "+".
     """
 
     text: str | None
@@ -43,13 +44,14 @@ class Translation:
 class Health:
     """What the process says of itself. ``isolated`` is "namespace", or "hook" where the kernel gave it none.
 
-    ``refused`` holds one sentence for each package that was left out.
+    ``refused`` holds one sentence for each package that was left out; ``gist`` the languages of which a rough gist can be had.
     """
 
     state: str
     isolated: str
     pairs: tuple[tuple[str, str], ...]
     refused: tuple[str, ...]
+    gist: tuple[str, ...] = ()
 
 
 class EngineDownError(Exception):
@@ -59,20 +61,27 @@ class EngineDownError(Exception):
 class Translator:
     """The caller's end of the socket. Threads may share one; each request is a connection of its own."""
 
-    def __init__(self, socket_path: Path, timeout: float = 20.0) -> None:
-        """``timeout``: seconds to wait for one piece of at most LONGEST_PIECE characters."""
+    def __init__(self, socket_path: Path, timeout: float = 20.0, working_language: str = "en") -> None:
+        """``timeout``: seconds to wait for one piece of at most LONGEST_PIECE characters.
+
+        ``working_language`` is the caseworkers': only toward it may a rough gist be given, and pivots go through it.
+        """
         self._socket_path = socket_path
         self._timeout = timeout
+        self._working_language = working_language
 
-    def translate(self, text: str, source: str, target: str) -> Translation:
-        """Translate between two BCP 47 codes. Never raises for a process that is dead, slow or confused."""
+    def translate(self, text: str, source: str, target: str, names: Sequence[str] = ()) -> Translation:
+        """Translate between two BCP 47 codes; ``names`` of people and places known from a case stay as they are written.
+
+        Never raises for a process that is dead, slow or confused.
+        """
         if source == target:
             return Translation(text, "none", (source,), (), "")
         if not text.strip():
             return Translation("", "none", (), ("empty",), "")
         pieces = []
         for piece in sentences.pieces(text, LONGEST_PIECE):
-            made = self._translate_piece(piece, source, target)
+            made = self._translate_piece(piece, source, target, names)
             if made.text is None:
                 return made
             pieces.append(made)
@@ -85,7 +94,9 @@ class Translator:
         try:
             answer = self._ask({"do": "ping"}, timeout=2.0)
             pairs = tuple((str(source), str(target)) for source, target in answer["pairs"])
-            return Health(str(answer["state"]), str(answer["isolated"]), pairs, tuple(map(str, answer["refused"])))
+            return Health(
+                str(answer["state"]), str(answer["isolated"]), pairs, tuple(map(str, answer["refused"])), tuple(answer["gist"])
+            )
         except (EngineDownError, KeyError, TypeError, ValueError):
             return None
 
@@ -99,8 +110,9 @@ class Translator:
             time.sleep(0.05)
         return False
 
-    def _translate_piece(self, text: str, source: str, target: str) -> Translation:
+    def _translate_piece(self, text: str, source: str, target: str, names: Sequence[str]) -> Translation:
         request = {"do": "translate", "text": text, "source": source, "target": target, "within": self._timeout}
+        request |= {"working": self._working_language, "names": list(names)}
         try:
             answer = self._ask(request, self._timeout)
             made = answer["text"]

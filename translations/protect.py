@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 # In this order: an e-mail address holds a link, a link may hold a telephone number.
 _FACTS = re.compile(
@@ -20,20 +21,33 @@ _FACTS = re.compile(
 )
 
 
-def protect(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text with its facts replaced, and the facts: ``("Call XX1.", ("+351 912 345 678",))``. XX1 stands for the first."""
+def protect(text: str, names: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """The text with its facts replaced, and the facts: ``("Call XX1.", ("+351 912 345 678",))``. XX1 stands for the first.
+
+    ``names`` are words of a case file, people or places, that must come through as they are written.
+    """
     facts: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
         fact = match[0].rstrip()
-        if not any(character.isdigit() for character in fact) and "@" not in fact and "." not in fact:
+        if match.lastgroup != "name" and not any(character.isdigit() for character in fact) and "@" not in fact and "." not in fact:
             return match[0]
         facts.append(fact)
         return f"XX{len(facts)}" + match[0][len(fact) :]
 
     if re.search(r"\bXX\d", text):
         return text, ()
-    return _FACTS.sub(replace, text), tuple(facts)
+    return _what_to_keep(tuple(names)).sub(replace, text), tuple(facts)
+
+
+@lru_cache(16)
+def _what_to_keep(names: tuple[str, ...]) -> re.Pattern[str]:
+    kept = sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True)
+    if not kept:
+        return _FACTS
+    # Spaces of a name count for nothing in a verbose pattern, so each is escaped.
+    listed = "|".join(re.escape(name) for name in kept)
+    return re.compile(rf"{_FACTS.pattern} | (?P<name>\b(?:{listed})\b)", re.VERBOSE)
 
 
 def restore(text: str, facts: Sequence[str]) -> str | None:

@@ -33,7 +33,9 @@ _NUMBER_WORDS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def flags(source: str, target: str, source_language: str, target_language: str, target_scripts: frozenset[str]) -> tuple[str, ...]:
+def flags(
+    source: str, target: str, source_language: str, target_language: str, target_scripts: frozenset[str], unknown: int = 0
+) -> tuple[str, ...]:
     """What to look at twice, out of: negation_lost, numbers_changed, copied_words, repeats, empty, wrong_script.
 
     ``source`` is the sentence as the engine read it, ``target`` its translation; ``target_scripts`` are ISO 15924 codes.

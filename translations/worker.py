@@ -1,8 +1,10 @@
 """The translation process, without network: ``python -m translations.worker --socket PATH --packages FOLDER``.
 
 Over the UNIX socket goes one JSON object a line each way, one request a connection:
-``{"do": "ping"}`` → ``{"state": "loading|ready", "isolated": "namespace|hook", "pairs": [["pt", "en"]], "refused": []}``
-``{"do": "translate", "text", "source", "target", "within": 20.0}`` → ``{"text", "engine", "route", "flags", "model"}``
+``{"do": "ping"}`` →
+``{"state": "loading|ready", "isolated": "namespace|hook", "pairs": [["pt", "en"]], "gist": ["es"], "refused": []}``
+``{"do": "translate", "text", "source", "target", "within": 20.0, "working": "en", "names": []}`` →
+``{"text", "engine", "route", "flags", "model"}``. Only toward ``working``, the caseworkers' language, may it be a rough gist.
 Anything it cannot do is ``{"error": "…"}`` without a word of the text.
 """
 
@@ -25,14 +27,19 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from translations import isolation
+from translations import apertium, catalog, isolation
+from translations.draft import draft
 from translations.scripts import scripts_of
+
+if TYPE_CHECKING:
+    from translations.argos import Argos, Leg
 
 log = logging.getLogger(__name__)
 
 LONGEST_LINE = 1_000_000  # bytes
+LATIN = frozenset({"Latn"})  # Catalan and Galician are none of our languages, but Apertium reads them
 WAITING = 100  # requests; more than that and the caller is told at once
 
 
@@ -43,6 +50,8 @@ class Job:
     text: str
     source: str
     target: str
+    working: str
+    names: tuple[str, ...]
     until: float
     answer: Future[dict[str, Any]]
 
@@ -52,7 +61,7 @@ class Desk:
 
     def __init__(self, isolated: isolation.Isolation) -> None:
         self.jobs: queue.Queue[Job] = queue.Queue(WAITING)
-        self.health: dict[str, Any] = {"state": "loading", "isolated": isolated, "pairs": [], "refused": []}
+        self.health: dict[str, Any] = {"state": "loading", "isolated": isolated, "pairs": [], "gist": [], "refused": []}
 
     def ask(self, line: bytes) -> dict[str, Any]:
         try:
@@ -60,9 +69,11 @@ class Desk:
             if request["do"] == "ping":
                 return self.health
             within = float(request["within"])
-            job = Job(request["text"], request["source"], request["target"], time.monotonic() + within, Future())
-            if not all(isinstance(value, str) for value in (job.text, job.source, job.target)):
+            text, source, target, working = (request[name] for name in ("text", "source", "target", "working"))
+            names = tuple(request["names"])
+            if not all(isinstance(value, str) for value in (text, source, target, working, *names)):
                 raise TypeError
+            job = Job(text, source, target, working, names, time.monotonic() + within, Future())
         except (ValueError, KeyError, TypeError):
             return {"error": "not a request this process knows"}
         try:
@@ -153,45 +164,53 @@ def _serve(desk: Desk, packages_dir: Path) -> int:
     except SettingsRefusedError as refused:
         log.error("%s", refused)
         return 2
-    desk.health = {**desk.health, "state": "ready", "pairs": argos.pairs, "refused": argos.refused}
+    gist = apertium.Gist()
+    desk.health = {**desk.health, "state": "ready", "pairs": argos.pairs, "gist": gist.sources, "refused": argos.refused}
     while True:
-        job = desk.jobs.get()
+        try:
+            # A signal that lands in another thread does not wake this one: so it looks up every second.
+            job = desk.jobs.get(timeout=1)
+        except queue.Empty:
+            gist.close_idle()
+            continue
         if time.monotonic() > job.until or not job.answer.set_running_or_notify_cancel():
             continue
         try:
-            answer = _answer(argos, job)
+            answer = _answer(argos, gist, job)
         except Exception as error:
             # The class alone: a message may quote the text.
             log.error("a translation from %s to %s failed: %s", job.source, job.target, type(error).__name__)
-            answer = {"error": "the engine failed"}
+            answer = _untranslated("engine_failed")
         with contextlib.suppress(InvalidStateError):
             job.answer.set_result(answer)
 
 
-def _answer(argos: Any, job: Job) -> dict[str, Any]:
-    from translations import catalog
-    from translations.draft import draft
-
-    legs = argos.route(job.source, job.target)
-    if not legs:
-        return _no_route("interpreter_needed")
+def _answer(argos: Argos, gist: apertium.Gist, job: Job) -> dict[str, Any]:
+    steps: Sequence[Leg | apertium.Step] = argos.route(job.source, job.target, job.working)
+    is_gist = not steps and job.target == job.working
+    if is_gist:
+        steps = gist.route(job.source, job.target)
+    if not steps:
+        could_be = is_gist and job.source in apertium.WAYS and job.target == apertium.TARGET
+        return _untranslated(*(["gist_not_installed"] if could_be else []))
     seen = scripts_of(job.text)
-    known = sum(count for script, count in seen.items() if script in catalog.scripts(job.source))
-    if seen and known < 0.5 * seen.total():
+    expected = catalog.scripts(job.source) or LATIN
+    if seen and sum(count for script, count in seen.items() if script in expected) < 0.5 * seen.total():
         # A model fed another alphabet answers with noise, such as fifty quotation marks.
-        return _no_route("interpreter_needed", "wrong_script")
-    made = draft(job.text, legs, job.source, job.target)
+        return _untranslated("wrong_script")
+    made = draft(job.text, steps, job.source, job.target, job.names)
+    flags = [*(["rough_gist"] if is_gist else []), *(["by_pivot"] if len(steps) > 1 else []), *made.flags]
     return {
         "text": made.text,
-        "engine": "argos/" + "+".join(dict.fromkeys(leg.engine for leg in legs)),
-        "route": [legs[0].source, *(leg.target for leg in legs)],
-        "flags": made.flags,
-        "model": "+".join(leg.model for leg in legs),
+        "engine": ("" if is_gist else "argos/") + "+".join(dict.fromkeys(step.engine for step in steps)),
+        "route": [steps[0].source, *(step.target for step in steps)],
+        "flags": flags,
+        "model": "+".join(step.model for step in steps),
     }
 
 
-def _no_route(*flags: str) -> dict[str, Any]:
-    return {"text": None, "engine": "none", "route": [], "flags": flags, "model": ""}
+def _untranslated(*reasons: str) -> dict[str, Any]:
+    return {"text": None, "engine": "none", "route": [], "flags": ["interpreter_needed", *reasons], "model": ""}
 
 
 def _end_with(parent: int) -> None:

@@ -321,7 +321,7 @@ def test_without_any_package_a_person_is_needed(tmp_path: Path) -> None:
     try:
         translator = Translator(tmp_path / "t.sock")
         assert translator.wait_until_ready(60)
-        assert translator.translate("Ninguém me ajudou.", "pt", "en").flags == ("interpreter_needed",)
+        assert translator.translate("Waan ka baqayaa.", "so", "en").flags == ("interpreter_needed",)
     finally:
         machine.stop(child)
 

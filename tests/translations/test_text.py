@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from translations import quality, sentences
-from translations.draft import draft
+from translations.draft import Rendered, draft
 from translations.normalise import normalise
 from translations.protect import protect, restore
 from translations.scripts import scripts_of
@@ -72,13 +72,13 @@ def test_a_lost_or_doubled_placeholder_is_noticed() -> None:
 class _Loses:
     """An engine that loses every placeholder and telephone number."""
 
-    def translate(self, sentence: str) -> str:
-        return "Call me."
+    def translate(self, sentence: str) -> Rendered:
+        return Rendered("Call me.")
 
 
 class _Shouts:
-    def translate(self, sentence: str) -> str:
-        return sentence.upper()
+    def translate(self, sentence: str) -> Rendered:
+        return Rendered(sentence.upper())
 
 
 def test_a_fact_the_engine_loses_is_listed_behind_the_sentence() -> None:
