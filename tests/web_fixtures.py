@@ -1,10 +1,11 @@
-"""Fixtures of the console's tests: a store with a team, a caseworker of another team, reporters with reports, and a browser-like client."""
+"""Fixtures of the console's tests: two teams, reporters with reports, a translator, and a client that acts as a browser does."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +16,13 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from bot import cases, inbox, staff
+from bot.keys import ServiceKey
 from bot.messages import IncomingMessage
 from bot.models import Message
+from bot.privacy import Vault
 from bot.settings import Settings
 from bot.staff import Added
-from bot.store import Store, lock_reporter
+from bot.store import Store, engine_for, lock_reporter
 from bot.web import console
 from translations.machine import Translation
 
@@ -52,6 +55,7 @@ class Office:
     app: FastAPI
     amira: Added
     sam: Added
+    cookie: str = ""  # of a session of Amira's that is already open
     numbers: int = 0
 
     def report(self, told: Mapping[str, Any] | None = None, **kwargs: Any) -> UUID:
@@ -61,16 +65,20 @@ class Office:
         told = {**REPORT, **told} if told is not None else REPORT
         with self.store.transaction() as db:
             message = inbox.accept(db, IncomingMessage("sms", number, "Oi", f"SM{self.numbers}"))
-            reporter_id = db.execute(sa.select(Message.__table__.c.reporter_id).where(Message.__table__.c.id == message)).scalar_one()
+            reporter_id = db.execute(
+                sa.select(Message.__table__.c.reporter_id).where(Message.__table__.c.id == message)
+            ).scalar_one()
             return cases.open_case(db, lock_reporter(db, reporter_id), told, **kwargs).id
 
-    def machine_is_done(self, story: str | None = None, suggestion: Mapping[str, Any] | None = None, **flags: tuple[str, ...]) -> None:
-        """Let the machine finish its work on the oldest copy: ``story`` is its translation."""
+    def machine_is_done(
+        self, story: str | None = None, suggestion: Mapping[str, Any] | None = None, flags: Sequence[str] = ()
+    ) -> None:
+        """Let the machine finish its work on the oldest copy: ``story`` is its translation, with ``flags``."""
         with self.store.transaction() as db:
             work = cases.claim_work(db)
             assert work is not None
             made = {
-                name: {"text": f"[{text}]", "engine": "argos/test", "route": [], "flags": list(flags.get(name, ())), "model": "0"}
+                name: {"text": f"[{text}]", "engine": "argos/test", "route": [], "flags": list(flags), "model": "0"}
                 for name, text in work.texts.items()
             }
             if story:
@@ -80,7 +88,14 @@ class Office:
     def browser(self) -> Browser:
         return Browser(self.app)
 
-    def signed_in(self, who: Added | None = None, name: str = "Amira") -> Browser:
+    def signed_in(self) -> Browser:
+        """Amira's browser, in the session that is already open."""
+        browser = self.browser()
+        browser.cookies.set("__Host-tellonce", self.cookie, domain="console.test")
+        return browser
+
+    def signs_in(self, who: Added | None = None, name: str = "Amira") -> Browser:
+        """A browser in which somebody signs in with name and password."""
         browser = self.browser()
         answer = browser.post("/sign-in", {"name": name, "password": (who or self.amira).password})
         assert answer.status_code == 303, answer.text
@@ -141,11 +156,38 @@ class Browser:
         return anyio.run(ask)
 
 
+@dataclass(frozen=True)
+class Staff:
+    """A database with two teams, made once: passwords are slow on purpose. ``cookie``: Amira is signed in."""
+
+    database: bytes
+    amira: Added
+    sam: Added
+    cookie: str
+
+
+@pytest.fixture(scope="session")
+def caseworkers(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Staff:
+    path = tmp_path_factory.mktemp("staff") / "tellonce.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    store = Store(engine_for(f"sqlite:///{path}"), Vault(ServiceKey(bytes(range(32)))))
+    amira, sam = staff.add(store, "Amira"), staff.add(store, "Sam", team="another team")
+    cookie = staff.sign_in(store, "Amira", amira.password).cookie
+    with store.engine.connect() as db:
+        db.exec_driver_sql("COMMIT")
+        db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.exec_driver_sql("BEGIN")
+    store.engine.dispose()
+    return Staff(path.read_bytes(), amira, sam, cookie)
+
+
 @pytest.fixture
-def office(sqlite_store: Store) -> Office:
-    """Amira signs in for the team the reporters write to; Sam belongs to another team and must see nothing."""
-    settings = Settings(public_url="https://console.test")
-    amira = staff.add(sqlite_store, "Amira")
-    sam = staff.add(sqlite_store, "Sam", team="another team")
-    translator = SayingTranslator()
-    return Office(sqlite_store, settings, translator, console(sqlite_store, settings, translator), amira, sam)
+def office(caseworkers: Staff, vault: Vault, tmp_path: Path) -> Iterator[Office]:
+    """Amira works for the team the reporters write to; Sam belongs to another team and must see nothing."""
+    path = tmp_path / "tellonce.db"
+    path.write_bytes(caseworkers.database)
+    store = Store(engine_for(f"sqlite:///{path}"), vault)
+    settings, translator = Settings(public_url="https://console.test"), SayingTranslator()
+    app = console(store, settings, translator)
+    yield Office(store, settings, translator, app, caseworkers.amira, caseworkers.sam, caseworkers.cookie)
+    store.engine.dispose()

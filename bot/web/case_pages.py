@@ -30,13 +30,14 @@ def routes(desk: Desk) -> APIRouter:
             seen = cases.news_mark(db, member, case)
         return desk.page("case.html", member, status, **values_of(desk, file, seen), **{**_nothing_typed(), **values})
 
-    def done(request: Request, case: UUID, verb: Callable[[Transaction, SignedIn], None]) -> Response:
+    def done(request: Request, case: UUID, verb: Callable[[Transaction, SignedIn], None], place: str = "") -> Response:
+        """Do one thing in one transaction, then show the case again, at ``place``."""
         try:
             with desk.at_work(request) as (db, member):
                 verb(db, member)
         except AlreadyClaimed as refusal:
             return shown(request, case, 409, problem=f"That was not done: {refusal}.")
-        return go_to(f"/cases/{case}")
+        return go_to(f"/cases/{case}{place}")
 
     @router.get("/cases/{case}")
     def case_page(request: Request, case: UUID) -> Response:
@@ -59,7 +60,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.post("/cases/{case}/claim", dependencies=own_form)
     def claim(request: Request, case: UUID) -> Response:
-        return done(request, case, lambda db, member: cases.claim(db, member, case))
+        return done(request, case, lambda db, member: cases.claim(db, member, case), "#reply")
 
     @router.post("/cases/{case}/close", dependencies=own_form)
     def close(request: Request, case: UUID) -> Response:
@@ -70,7 +71,7 @@ def routes(desk: Desk) -> APIRouter:
         text = plain(text)
         if problem := _wrong_length(text, "note"):
             return shown(request, case, 422, note_problem=problem, note=text)
-        return done(request, case, lambda db, member: cases.add_note(db, member, case, text))
+        return done(request, case, lambda db, member: cases.add_note(db, member, case, text), "#notes-heading")
 
     @router.post("/cases/{case}/decide", dependencies=own_form)
     def decide(
@@ -82,7 +83,7 @@ def routes(desk: Desk) -> APIRouter:
         chosen, reason = [m for m in (*wording.STRANDS, wording.NO_MOTIVATION) if m in motivations], plain(text)
         if problem := _cannot_decide(chosen, reason):
             return shown(request, case, 422, decision_problem=problem, reason=reason, chosen=chosen)
-        return done(request, case, lambda db, member: cases.decide(db, member, case, chosen, reason))
+        return done(request, case, lambda db, member: cases.decide(db, member, case, chosen, reason), "#decision-heading")
 
     return router
 

@@ -111,8 +111,8 @@ class Desk:
         return HTMLResponse(self.rendered(template, member, **values), status)
 
     def rendered(self, template: str, member: SignedIn | None = None, **values: Any) -> str:
-        token = member.session.form_token if member else ""
-        text = self.templates.get_template(template).render(member=member, token=token, settings=self.settings, **values)
+        given = {"member": member, "token": member.session.form_token if member else "", "settings": self.settings, **values}
+        text = self.templates.get_template(template).render(given)
         # Half a surrogate pair can come out of a phone; it is kept in the report and cannot be written as UTF-8.
         return _HALF_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 

@@ -32,7 +32,7 @@ KINDS: Mapping[str, str] = {
 }
 STATES: Mapping[str, str] = {"open": "Unclaimed", "claimed": "Claimed", "closed": "Closed"}
 REPORTER_STATES: Mapping[str, str] = {"silent": "Went silent", "opted_out": "Stopped by carrier"}
-ROLES: Mapping[str, str] = {"victim": "It happened to them", "witness": "They saw it happen"}
+ROLES: Mapping[str, str] = {"victim": "The person it happened to", "witness": "A witness"}
 SAFE: Mapping[str, str] = {"yes": "Yes", "no": "No, not safe", "not_sure": "Not sure"}
 CONTACT: Mapping[str, str] = {
     "yes": "May be written to here",
