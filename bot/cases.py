@@ -308,9 +308,10 @@ def news_mark(db: Transaction, member: SignedIn, case: UUID) -> str:
     """A mark that changes whenever there is something new to see in a case; nothing sealed is opened. Raises NotYours."""
     row = _mine_to_read(db, member, case)
     reporter = db.execute(sa.select(_reporter.state, _reporter.contact).where(_reporter.id == row.reporter_id)).one()
+    changing: Sequence[Any] = (CaseMessage, SealedTranslation, Suggestion, Decision, WorkingCopy)
     counted = [
         db.execute(sa.select(sa.func.count()).where(table.__table__.c.case_id == case)).scalar_one()
-        for table in (CaseMessage, SealedTranslation, Suggestion, Decision, WorkingCopy)
+        for table in changing
     ]
     done = sa.select(sa.func.count()).where(_action.case_id == case, _action.verb != "read")
     deliveries = sa.select(_message.state, sa.func.count()).join_from(CaseMessage.__table__, Message.__table__)  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from bot import app, processes
 from bot.settings import Settings
-from bot.understanding import NluClient, Understanding, is_readable
+from bot.understanding import NOTHING_MEANT, NluClient, Understanding, is_readable
 from flows import check as checker
 from flows import segments
 from flows.model import Flow
@@ -48,10 +48,11 @@ def understand(settings: Settings) -> int:
 @contextmanager
 def _rasa(settings: Settings) -> Iterator[NluClient]:
     """Rasa as it runs, else one of our own for as long as it is needed."""
-    running = NluClient(settings.nlu_url, app.nlu_token(settings), timeout=20)
-    if running.is_there():
-        yield running
-        return
+    if settings.nlu_url:
+        running = NluClient(settings.nlu_url, app.nlu_token(settings), timeout=20)
+        if running.is_there():
+            yield running
+            return
     with processes.own_rasa(settings, RASA_STARTS_WITHIN) as nlu:
         yield nlu
 
@@ -90,7 +91,10 @@ def _understood(line: str, nlu: NluClient) -> dict[str, Any]:
 def _answer(understood: Understanding) -> dict[str, Any]:
     facts = ("when", "where", "who", "injury", "online", "threat", "ongoing")
     return {
-        "intent": {"name": understood.intent or None, "confidence": understood.confidence},
+        "intent": {
+            "name": None if understood.intent in ("", NOTHING_MEANT) else understood.intent,
+            "confidence": understood.confidence,
+        },
         "bias": dict(understood.bias) or {"state": "unclear", "motivations": []},
         "told": {fact: fact in understood.told for fact in facts},
     }

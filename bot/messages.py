@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 import regex
@@ -80,6 +81,13 @@ class Channel(Protocol):
 
     def send(self, message: OutgoingMessage) -> str:
         """Hand one text over and return the vendor's id for it.
+
+        Raises TransportError.
+        """
+        ...
+
+    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
+        """The vendor's ids of texts like this one it took ``since`` then; none where a vendor cannot be asked.
 
         Raises TransportError.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 TRIES = 8
+CLOCKS_DIFFER = timedelta(seconds=30)  # between the vendor's and ours
 # A vendor's news may come late or out of order: a text only ever moves to a higher step.
 _STEP = {"queued": 0, "sending": 0, "sent": 1, "delivered": 2, "read": 3, "failed": 2, "stopped": 2, "cancelled": 9}
 
@@ -39,6 +40,7 @@ class Outgoing:
     channel: str
     message: OutgoingMessage
     attempts: int
+    made_at: datetime
 
 
 def put(
@@ -85,7 +87,7 @@ def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
     sent = 0
     while _is_any_due(store) and (outgoing := _claim(store)):
         try:
-            external_id = _hand_over(channels, outgoing)
+            external_id = _hand_over(store, channels, outgoing)
         except TransportError as error:
             with store.transaction() as db:
                 _record_failure(db, outgoing, error)
@@ -96,17 +98,30 @@ def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
     return sent
 
 
-def _hand_over(channels: Mapping[str, Channel], outgoing: Outgoing) -> str:
+def _hand_over(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing) -> str:
     """Give one text to its channel; one that breaks, or is not set up any more, must not hold up the other texts."""
     if outgoing.channel not in channels:
         raise TransportError("later", "channel not set up")
+    channel = channels[outgoing.channel]
     try:
-        return channels[outgoing.channel].send(outgoing.message)
+        return _found_after_a_lost_answer(store, channel, outgoing) or channel.send(outgoing.message)
     except TransportError:
         raise
     except Exception as error:  # broad, as a channel wraps a vendor's library; its own text may hold words or a number
         log.error("channel %s failed: %s", outgoing.channel, what_failed(error))
     raise TransportError("later", "fault in the channel")
+
+
+def _found_after_a_lost_answer(store: Store, channel: Channel, outgoing: Outgoing) -> str | None:
+    """An earlier try may have reached the vendor although we never heard so: what it has and we do not know of is this text."""
+    if outgoing.attempts == 1:
+        return None
+    for external_id in channel.find_sent(outgoing.message, outgoing.made_at - CLOCKS_DIFFER):
+        with store.reading() as db:
+            found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
+            if db.one(sa.select(_message.id).where(_message.external_id == found_by)) is None:
+                return external_id
+    return None
 
 
 def _is_any_due(store: Store) -> bool:
@@ -161,7 +176,7 @@ def _opened(db: Transaction, row: Any) -> Outgoing | None:
     where = db.vault.reveal(box, "address", "box", row.address_id)
     body = db.vault.reveal(row.body, "message", "body", row.id)
     message = OutgoingMessage(where["address"], body["text"], [Choice(n, label) for n, label in body["choices"]])
-    return Outgoing(row.id, row.reporter_id, where["channel"], message, row.attempts)
+    return Outgoing(row.id, row.reporter_id, where["channel"], message, row.attempts, row.made_at)
 
 
 def _end(db: Transaction, message: UUID, state: str) -> None:

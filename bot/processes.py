@@ -196,6 +196,8 @@ def own_rasa(settings: Settings, within: float) -> Iterator[NluClient]:
     token, port = secrets.token_urlsafe(16), _free_port()
     own = settings.model_copy(update={"nlu_url": f"http://127.0.0.1:{port}"})
     command = rasa_command(own, HOME)
+    if not settings.nlu_url:
+        raise WrongSetting("understanding is switched off (TELLONCE_NLU_URL=off)")
     if not command:
         raise WrongSetting("Rasa does not answer and is not installed here: run ./setup")
     process = subprocess.Popen(

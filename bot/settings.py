@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,7 +29,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str, Field(description="Address the vendors post to, as they see it.")] = "http://127.0.0.1:8000"
     host: Annotated[str, Field(description="Address `serve` listens on.")] = "127.0.0.1"
     port: Annotated[int, Field(description="Port `serve` listens on.", ge=0, le=65535)] = 8000
-    nlu_url: Annotated[str, Field(description="Where Rasa answers; empty: understanding by keywords alone.")] = (
+    nlu_url: Annotated[str, Field(description="Where Rasa answers, on this machine; off: keywords alone.")] = (
         "http://127.0.0.1:5005"
     )
     nlu_token: Annotated[SecretStr, Field(description="Rasa's token; empty: `up` makes one for its own Rasa.")] = SecretStr("")
@@ -40,6 +41,16 @@ class Settings(BaseSettings):
     check_in_hour: Annotated[int, Field(description="Local hour at which check-ins are sent.", ge=8, le=20)] = 11
     time_zone: Annotated[str, Field(description="Time zone of the reporters (IANA).")] = "Europe/London"
     secure_cookies: Annotated[bool, Field(description="Send the console's cookie over https only.")] = True
+
+    @field_validator("nlu_url")
+    @classmethod
+    def _stays_on_this_machine(cls, url: str) -> str:
+        """Promise 3: what a reporter wrote is understood here or nowhere."""
+        if url in ("", "off"):
+            return ""
+        if urlsplit(url).hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("Rasa must be on this machine (http://127.0.0.1:PORT); reporters' words leave it for nobody")
+        return url
 
     @property
     def database(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import count
 
 from bot import inbox, outbox
@@ -31,6 +32,10 @@ class FakeChannel:
             raise self.failures.pop(0)
         self.sent.append(message)
         return f"{self.name}-out-{next(self._ids)}"
+
+    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
+        """The ids of every text like this one, whenever it was sent."""
+        return [f"{self.name}-out-{n}" for n, sent in enumerate(self.sent, start=1) if sent == message]
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -22,6 +22,7 @@ LONGEST = 4000  # characters worth understanding; the rest of a long text is kep
 REST = 15.0  # seconds to leave a silent Rasa alone
 # The languages Rasa's encoder was made for; in any other it is confidently wrong ("no" comes back as a yes).
 ENCODED = frozenset("ar de en es fr it ja ko nl pl pt ru th tr zh-Hans zh-Hant".split())
+NOTHING_MEANT = "nothing"  # Rasa answered and found no intent
 _FACTS = frozenset({"when", "where", "who", "injury", "online", "threat", "ongoing"})
 _ONLY_NUMBER = re.compile(r"\W*(\d{1,2})\W*")
 
@@ -67,9 +68,11 @@ class NluClient:
         if not is_readable(text, language) or time.monotonic() < self._resting_until:
             return SILENT
         try:
-            answer = self._client.post("/model/parse", json={"text": _sendable(text)})
+            # Rasa counts from the first visible letter; evidence is counted from the first letter there is.
+            bare = text.lstrip()
+            answer = self._client.post("/model/parse", json={"text": _sendable(bare)})
             answer.raise_for_status()
-            return _read(answer.json())
+            return _read(answer.json(), len(text) - len(bare))
         except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
             with self._lock:
                 self._resting_until = time.monotonic() + REST
@@ -94,12 +97,18 @@ def _sendable(text: str) -> str:
     return text[:LONGEST].encode("utf-8", "replace").decode()
 
 
-def _read(answer: Mapping[str, Any]) -> Understanding:
+def _read(answer: Mapping[str, Any], shift: int) -> Understanding:
     report = answer.get("report") or {}
     told = frozenset(fact for fact, is_told in (report.get("told") or {}).items() if is_told is True) & _FACTS
-    intent = answer["intent"]
-    bias = report.get("bias")
-    return Understanding(str(intent["name"]), float(intent["confidence"]), told, bias if isinstance(bias, Mapping) else {})
+    intent, bias = answer["intent"], report.get("bias") or {}
+    if bias:
+        bias = {**bias, "motivations": [_shifted(m, shift) for m in bias["motivations"]]}
+    return Understanding(str(intent["name"] or NOTHING_MEANT), float(intent["confidence"]), told, bias)
+
+
+def _shifted(motivation: Mapping[str, Any], shift: int) -> dict[str, Any]:
+    evidence = [{**e, "start": e["start"] + shift, "end": e["end"] + shift} for e in motivation["evidence"]]
+    return {**motivation, "evidence": evidence}
 
 
 # -- reading an answer ---------------------------------------------------------------------------------------------------------

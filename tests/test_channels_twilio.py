@@ -294,13 +294,13 @@ def test_a_passing_trouble_means_later(line: Line, trouble: Trouble, code: str, 
 def test_a_text_that_went_out_without_an_answer_is_found_again(line: Line) -> None:
     before = datetime.now(UTC) - timedelta(seconds=2)
     message = OutgoingMessage(ROSA, "Obrigado.")
-    assert line.channel.find_sent(message, before) is None
+    assert line.channel.find_sent(message, before) == []
     line.twilio.fail_next("drop_after_storing")
     with pytest.raises(TransportError):
         line.channel.send(message)
-    assert line.channel.find_sent(message, before) == line.twilio.sent[0].sid
-    assert line.channel.find_sent(OutgoingMessage(ROSA, "Outra coisa."), before) is None
-    assert line.channel.find_sent(message, before + timedelta(hours=1)) is None
+    assert line.channel.find_sent(message, before) == [line.twilio.sent[0].sid]
+    assert line.channel.find_sent(OutgoingMessage(ROSA, "Outra coisa."), before) == []
+    assert line.channel.find_sent(message, before + timedelta(hours=1)) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import count
 
 from bot.messages import OutgoingMessage
@@ -22,6 +24,10 @@ class Terminal:
         """Hand one text over. Never fails."""
         self.heard.append(message.text)
         return f"terminal-out-{next(self._ids)}"
+
+    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
+        """Nothing said here is ever in doubt."""
+        return ()
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -138,13 +138,12 @@ class TwilioSms:
             raise outcome  # here, outside any except: the vendor's error holds number and words and would hang on as __context__
         return outcome
 
-    def find_sent(self, message: OutgoingMessage, since: datetime) -> str | None:
-        """The MessageSid under which Twilio already has this very text, ``since`` (aware) or later. Raises TransportError."""
+    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
+        """The MessageSids of this very text to this address, taken ``since`` (aware) or later. Raises TransportError."""
         outcome = self._call(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
         if isinstance(outcome, TransportError):
             raise outcome
-        ours = (m for m in outcome if m.body == message.text and str(m.direction).startswith("outbound"))
-        return next((str(m.sid) for m in ours), None)
+        return [str(m.sid) for m in outcome if m.body == message.text and str(m.direction).startswith("outbound")]
 
     def _create(self, message: OutgoingMessage) -> str:
         if len(message.text) > self.max_length:
