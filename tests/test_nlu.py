@@ -1,0 +1,28 @@
+"""The tests of nlu/, which need its own Python: run there, reported here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from bot.processes import HOME, RASA_ENVIRONMENT
+
+PYTHON = HOME / "nlu/.venv/bin/python"
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="Rasa is not installed: run ./setup --dev")
+def test_understanding_passes_its_own_tests() -> None:
+    finished = subprocess.run(
+        [str(PYTHON), "-m", "pytest", "-q", "tests"],
+        cwd=HOME / "nlu",
+        env={**os.environ, **RASA_ENVIRONMENT, "PYTHONPATH": str(HOME / "nlu")},
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-2000:]
+    assert " passed" in finished.stdout
+    assert "skipped" not in finished.stdout
