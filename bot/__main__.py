@@ -11,13 +11,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from bot import app, chat, doctor, lines, processes, staff
+from bot import language_commands as languages
 from bot import settings as all_settings
 from bot.privacy import quiet_logs
 from bot.settings import Settings, WrongSetting
 from bot.store import WrongSchema
 from flows import engine
 from flows.model import FlowError
-from translations import packages
+from translations import downloads, packages
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 flow_commands = typer.Typer(no_args_is_help=True, help="Look at the flows.")
@@ -180,27 +181,36 @@ def show() -> None:
 
 
 @language_commands.command(name="list")
-def list_languages() -> None:
+def list_languages(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Which languages there are, and what works in each."""
-    _not_yet()
+    settings = _settings()
+    raise SystemExit(languages.print_rows(settings.argos_packages, settings.working_language, as_json))
 
 
 @language_commands.command()
-def install() -> None:
-    """Install a translation package."""
-    _not_yet()
+def install(
+    wanted: Annotated[list[str], typer.Argument(help="A language (ar), a direction (ar-en) or an .argosmodel file.")],
+    index: Annotated[
+        str, typer.Option(envvar="TELLONCE_LANGUAGE_INDEX", help="Address, file or folder of an Argos index.")
+    ] = downloads.PUBLIC_INDEX,
+    sha256: Annotated[str | None, typer.Option(help="The hash the file must have.")] = None,
+) -> None:
+    """Install translation packages from an index, a mirror or a file."""
+    settings = _settings()
+    raise SystemExit(languages.install(settings.argos_packages, wanted, settings.working_language, index, sha256))
 
 
 @language_commands.command()
-def remove() -> None:
-    """Remove a translation package."""
-    _not_yet()
+def remove(wanted: Annotated[list[str], typer.Argument(help="A language, a direction or the name of a package.")]) -> None:
+    """Remove translation packages."""
+    settings = _settings()
+    raise SystemExit(languages.remove(settings.argos_packages, wanted, settings.working_language))
 
 
 @language_commands.command(name="check")
 def check_languages() -> None:
-    """Check the translation packages."""
-    _not_yet()
+    """Check the translation packages: whole, and able to translate."""
+    raise SystemExit(languages.check(_settings().argos_packages))
 
 
 @staff_commands.command()

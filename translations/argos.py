@@ -21,9 +21,6 @@ from translations.draft import Rendered
 
 log = logging.getLogger(__name__)
 
-# Our codes are BCP 47; Argos names the two ways of writing Chinese "zh" and "zt", and Brazilian Portuguese "pb".
-_ARGOS_CODES: Mapping[str, tuple[str, ...]] = {"zh-Hans": ("zh",), "zh-Hant": ("zt",), "pt": ("pt", "pb")}
-
 
 class SettingsRefusedError(Exception):
     """A setting in the environment would send text away, write it into a log, or download something."""
@@ -54,7 +51,10 @@ class Argos:
         refuse_dangerous_settings(os.environ)
         home = packages_dir.absolute().parent / "argos-home"
         home.mkdir(parents=True, exist_ok=True)
-        usable, self.refused = _usable_packages(packages_dir)
+        usable, refused = packages.installed(packages_dir)
+        self.refused = tuple(refused)
+        for sentence in refused:
+            log.warning("%s", sentence)
         # Argos dies of one broken folder, so while it loads it sees a folder of links to the whole ones only.
         with tempfile.TemporaryDirectory(prefix="whole-", dir=home) as view:
             for folder in usable:
@@ -88,8 +88,8 @@ class Argos:
         first, second = self._leg(source, pivot), self._leg(pivot, target)
         if first and second:
             return [first, second]
-        for source_code in _argos_codes(source):
-            for target_code in _argos_codes(target):
+        for source_code in packages.argos_codes(source):
+            for target_code in packages.argos_codes(target):
                 here = self._translate.get_language_from_code(source_code)
                 there = self._translate.get_language_from_code(target_code)
                 translation = here.get_translation(there) if here and there else None
@@ -98,7 +98,9 @@ class Argos:
         return []
 
     def _leg(self, source: str, target: str) -> Leg | None:
-        return next((leg for leg in self._legs.values() if (leg.source, leg.target) == (source, target)), None)
+        """One package; where an operator has brought one beside the embedded one, hers."""
+        legs = [leg for leg in self._legs.values() if (leg.source, leg.target) == (source, target)]
+        return min(legs, key=lambda leg: leg.engine == "firefox-marian", default=None)
 
     def _packages_of(self, translation: Any) -> list[Any]:
         if isinstance(translation, self._translate.CompositeTranslation):
@@ -116,14 +118,12 @@ class Argos:
                 translation = cached.underlying
                 folder = Path(translation.pkg.package_path)
                 translation.sentencizer = _OwnSentences()
-                engine = "ctranslate2"
-                if (folder / "firefox").is_dir():
-                    engine = "firefox-marian"
+                engine = packages.engine_of(folder)
+                if engine == "firefox-marian":
                     translation.translator = FloatEngine(folder / "firefox", translation.pkg.tokenizer)
                 model = packages.sha256_of(packages.weights(folder))[:12]
-                legs.append(
-                    Leg(_our_code(translation.pkg.from_code), _our_code(translation.pkg.to_code), engine, model, translation)
-                )
+                source, target = packages.our_code(translation.pkg.from_code), packages.our_code(translation.pkg.to_code)
+                legs.append(Leg(source, target, engine, model, translation))
         return legs
 
 
@@ -158,22 +158,6 @@ def refuse_dangerous_settings(environment: Mapping[str, str]) -> None:
         raise SettingsRefusedError("ARGOS_CHUNK_TYPE would download a model or skip every package: unset it")
 
 
-def _usable_packages(packages_dir: Path) -> tuple[list[Path], tuple[str, ...]]:
-    usable, refused = [], []
-    folders = sorted(packages_dir.iterdir()) if packages_dir.is_dir() else []
-    for folder in folders:
-        if not folder.is_dir() or folder.name.startswith("."):
-            continue
-        try:
-            packages.read_metadata(folder)
-        except packages.PackageError as error:
-            refused.append(str(error))
-            log.warning("%s", error)
-        else:
-            usable.append(folder)
-    return usable, tuple(refused)
-
-
 def _prepare_environment(home: Path, view: Path) -> None:
     os.environ.update(
         ARGOS_PACKAGES_DIR=str(view),
@@ -195,11 +179,3 @@ def _leave_out_the_downloaders() -> None:
     minisbd = ModuleType("minisbd")
     minisbd.__dict__.update(SBDetect=None, models=SimpleNamespace(list_models=list, cache_dir=""))
     sys.modules["minisbd"] = minisbd
-
-
-def _argos_codes(language: str) -> tuple[str, ...]:
-    return _ARGOS_CODES.get(language, (language,))
-
-
-def _our_code(argos_code: str) -> str:
-    return next((ours for ours, theirs in _ARGOS_CODES.items() if argos_code in theirs), argos_code)

@@ -102,13 +102,17 @@ class Translator:
 
     def wait_until_ready(self, seconds: float) -> bool:
         """Wait for the models to be loaded; False when they are not after so many seconds."""
+        return self.wait_for_health(seconds) is not None
+
+    def wait_for_health(self, seconds: float, process: subprocess.Popen[bytes] | None = None) -> Health | None:
+        """How the process is once its models are loaded; None when they are not after so many seconds, or ``process`` has ended."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until and (process is None or process.poll() is None):
             health = self.ping()
             if health is not None and health.state == "ready":
-                return True
+                return health
             time.sleep(0.05)
-        return False
+        return None
 
     def _translate_piece(self, text: str, source: str, target: str, names: Sequence[str]) -> Translation:
         request = {"do": "translate", "text": text, "source": source, "target": target, "within": self._timeout}
@@ -144,9 +148,10 @@ class Translator:
         return parsed
 
 
-def start(socket_path: Path, packages_dir: Path) -> subprocess.Popen[bytes]:
+def start(socket_path: Path, packages_dir: Path, *, is_quiet: bool = False) -> subprocess.Popen[bytes]:
     """Start the process and return at once; it loads its models meanwhile and ends when this process ends. Stop it with stop().
 
+    It also ends, to be started again, when packages were installed or removed. ``is_quiet``: its warnings go nowhere.
     Raises ValueError when the socket's path is too long for a UNIX socket.
     """
     if len(os.fsencode(socket_path)) > _LONGEST_SOCKET_PATH:
@@ -164,6 +169,7 @@ def start(socket_path: Path, packages_dir: Path) -> subprocess.Popen[bytes]:
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if is_quiet else None,
         env={**environment, "HOME": str(home), "PYTHONPATH": root, "ORT_DISABLE_TELEMETRY": "1"},
     )
 

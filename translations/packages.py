@@ -10,11 +10,24 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from translations import machine
+
+ARGOS_VERSION = "1.11"
+ARGOS_MAJOR = 1
+_LARGEST = 4_000_000_000  # bytes
+_TRIAL = 90.0  # seconds to load one model
+_FOLDER = re.compile(r"\w[\w.+-]*")
+# Our codes are BCP 47; Argos names the two ways of writing Chinese "zh" and "zt", and Brazilian Portuguese "pb".
+_ARGOS_CODES: Mapping[str, tuple[str, ...]] = {"zh-Hans": ("zh",), "zh-Hant": ("zt",), "pt": ("pt", "pb")}
 
 NOTICE = """{from_name} to {to_name}, "tiny" model of Firefox Translations ({folder})
 
@@ -97,22 +110,71 @@ def build(direction: Embedded, folder: Path) -> Path:
     return made
 
 
-def install(file: Path, packages_dir: Path) -> str:
+def install(file: Path, packages_dir: Path, *, is_tried: bool = False) -> str:
     """Check an ``.argosmodel`` file, put it in place by one rename and return its folder's name.
 
-    Raises PackageError, and then nothing has changed.
+    An older package of the same direction and engine goes. ``is_tried``: also load it in a process of its own and let it
+    translate, since a model that is whole may still end the process that loads it. Raises PackageError, and then nothing has
+    changed.
     """
     packages_dir.mkdir(parents=True, exist_ok=True)
     # Beside the packages, never among them: Argos reads every folder it finds there.
     with tempfile.TemporaryDirectory(prefix="incoming-", dir=packages_dir.parent) as folder:
         incoming = Path(folder)
         name = _unpack(file, incoming)
-        read_metadata(incoming / name)
-        place = packages_dir / name
-        if place.exists():
-            place.rename(incoming / "replaced")
-        (incoming / name).rename(place)
+        metadata = read_metadata(incoming / name)
+        if is_tried:
+            try_out(incoming / name)
+        for other in _same_direction(metadata, incoming / name, packages_dir):
+            other.rename(incoming / f"replaced-{other.name}")
+        (incoming / name).rename(packages_dir / name)
     return name
+
+
+def remove(name: str, packages_dir: Path) -> None:
+    """Take one package away. Raises PackageError when there is none of that name."""
+    package = packages_dir / name
+    if not _FOLDER.fullmatch(name) or not package.is_dir():
+        raise PackageError(f"there is no package {name}: see tellonce languages list")
+    with tempfile.TemporaryDirectory(prefix="removed-", dir=packages_dir.parent) as folder:
+        package.rename(Path(folder) / name)
+
+
+def try_out(package: Path) -> None:
+    """Load one package in a process of its own, without network, and let it translate. Raises PackageError when it cannot."""
+    with tempfile.TemporaryDirectory(prefix="try-") as folder:
+        packages_dir, socket_path = Path(folder) / "argos" / "packages", Path(folder) / "t.sock"
+        packages_dir.mkdir(parents=True)
+        (packages_dir / package.name).symlink_to(package.absolute(), target_is_directory=True)
+        child = machine.start(socket_path, packages_dir, is_quiet=True)
+        try:
+            translator = machine.Translator(socket_path)
+            health = translator.wait_for_health(_TRIAL, child)
+            if health is None:
+                raise PackageError(f"package {package.name}: its model could not be loaded")
+            if health.refused or not health.pairs:
+                raise PackageError(next(iter(health.refused), f"package {package.name}: Argos Translate does not take it"))
+            source, target = health.pairs[0]
+            made = translator.translate("1 2 3.", source, target)
+            if {"engine_down", "engine_failed"} & set(made.flags):
+                raise PackageError(f"package {package.name}: its model could not translate")
+        finally:
+            machine.stop(child)
+
+
+def installed(packages_dir: Path) -> tuple[list[Path], list[str]]:
+    """The usable package folders, and one sentence for each that is not."""
+    usable, refused = [], []
+    for folder in sorted(packages_dir.iterdir()) if packages_dir.is_dir() else []:
+        if not folder.is_dir() or folder.name.startswith("."):
+            continue
+        try:
+            read_metadata(folder)
+        except PackageError as error:
+            refused.append(str(error))
+        else:
+            usable.append(folder)
+    return usable, refused
 
 
 def read_metadata(package: Path) -> dict[str, Any]:
@@ -120,20 +182,59 @@ def read_metadata(package: Path) -> dict[str, Any]:
     try:
         metadata: dict[str, Any] = json.loads((package / "metadata.json").read_text("utf-8"))
         wanted = {key: metadata[key] for key in ("from_code", "to_code", "package_version")}
+        sums = dict(metadata.get("sha256", {}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PackageError(f"package {package.name}: metadata.json is missing, broken or without from_code and to_code") from error
     if not all(isinstance(value, str) and value for value in wanted.values()):
         raise PackageError(f"package {package.name}: from_code, to_code and package_version must be texts")
+    if metadata.get("type", "translate") != "translate":
+        raise PackageError(f"package {package.name}: it is not for translation")
+    if _too_new(str(metadata.get("argos_version", ""))):
+        raise PackageError(
+            f"package {package.name}: it is made for Argos Translate {metadata['argos_version']}, and this is {ARGOS_VERSION}"
+        )
     if not (package / "sentencepiece.model").exists() and not (package / "bpe.model").exists():
         raise PackageError(f"package {package.name}: there is no sentencepiece.model")
     if not (package / "model" / "model.bin").exists() and not (package / "firefox" / "tokenizer.json").exists():
         raise PackageError(
             f"package {package.name}: there is neither a CTranslate2 model nor a Firefox model with its tokenizer.json"
         )
-    for name, sha256 in metadata.get("sha256", {}).items():
+    for name, sha256 in sums.items():
         if not (package / name).is_file() or sha256_of(package / name) != sha256:
             raise PackageError(f"package {package.name}: {name} is not the file its metadata names; install the package again")
     return metadata
+
+
+def argos_codes(language: str) -> tuple[str, ...]:
+    """What Argos calls one of our languages: ``argos_codes("zh-Hant") == ("zt",)``."""
+    return _ARGOS_CODES.get(language, (language,))
+
+
+def our_code(argos_code: str) -> str:
+    """What we call one of Argos' languages."""
+    return next((ours for ours, theirs in _ARGOS_CODES.items() if argos_code in theirs), argos_code)
+
+
+def engine_of(package: Path) -> str:
+    """Which engine reads the weights of an installed package: ``firefox-marian`` or ``ctranslate2``."""
+    return "firefox-marian" if (package / "firefox").is_dir() else "ctranslate2"
+
+
+def _same_direction(metadata: Mapping[str, Any], package: Path, packages_dir: Path) -> list[Path]:
+    """What the new package replaces: its own older folder, and others that do the same."""
+    replaced = []
+    for other in installed(packages_dir)[0]:
+        theirs = read_metadata(other)
+        same = (theirs["from_code"], theirs["to_code"]) == (metadata["from_code"], metadata["to_code"])
+        if other.name != package.name and same and engine_of(other) == engine_of(package):
+            replaced.append(other)
+    own = packages_dir / package.name
+    return [*replaced, own] if own.exists() else replaced
+
+
+def _too_new(version: str) -> bool:
+    found = re.match(r"\d+", version)
+    return found is not None and int(found[0]) > ARGOS_MAJOR
 
 
 def weights(package: Path) -> Path:
@@ -172,9 +273,11 @@ def _unpack(file: Path, folder: Path) -> str:
                 if path.is_absolute() or ".." in path.parts or not path.parts:
                     raise PackageError(f"package file {file.name}: it names a place outside its own folder")
                 tops.add(path.parts[0])
-            if len(tops) != 1:
+            if len(tops) != 1 or not _FOLDER.fullmatch(str(min(tops))):
                 raise PackageError(f"package file {file.name}: it must hold exactly one folder")
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST:
+                raise PackageError(f"package file {file.name}: unpacked it would be larger than any package")
             archive.extractall(folder)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise PackageError(f"package file {file.name}: it is not a whole zip archive") from error
     return str(tops.pop())

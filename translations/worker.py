@@ -159,6 +159,7 @@ def _serve(desk: Desk, packages_dir: Path) -> int:
     # Heavy: half a second and most of the memory; the socket answers "loading" meanwhile.
     from translations.argos import Argos, SettingsRefusedError
 
+    seen = _stamp(packages_dir)
     try:
         argos = Argos(packages_dir)
     except SettingsRefusedError as refused:
@@ -172,6 +173,8 @@ def _serve(desk: Desk, packages_dir: Path) -> int:
             job = desk.jobs.get(timeout=1)
         except queue.Empty:
             gist.close_idle()
+            if _stamp(packages_dir) != seen:
+                return 0  # packages came or went: whoever watches starts us again, with them
             continue
         if time.monotonic() > job.until or not job.answer.set_running_or_notify_cancel():
             continue
@@ -183,6 +186,11 @@ def _serve(desk: Desk, packages_dir: Path) -> int:
             answer = _untranslated("engine_failed")
         with contextlib.suppress(InvalidStateError):
             job.answer.set_result(answer)
+
+
+def _stamp(folder: Path) -> int | None:
+    """When something was last put into a folder or taken out."""
+    return folder.stat().st_mtime_ns if folder.is_dir() else None
 
 
 def _answer(argos: Argos, gist: apertium.Gist, job: Job) -> dict[str, Any]:
