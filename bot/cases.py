@@ -309,10 +309,7 @@ def news_mark(db: Transaction, member: SignedIn, case: UUID) -> str:
     row = _mine_to_read(db, member, case)
     reporter = db.execute(sa.select(_reporter.state, _reporter.contact).where(_reporter.id == row.reporter_id)).one()
     changing: Sequence[Any] = (CaseMessage, SealedTranslation, Suggestion, Decision, WorkingCopy)
-    counted = [
-        db.execute(sa.select(sa.func.count()).where(table.__table__.c.case_id == case)).scalar_one()
-        for table in changing
-    ]
+    counted = [db.execute(sa.select(sa.func.count()).where(table.__table__.c.case_id == case)).scalar_one() for table in changing]
     done = sa.select(sa.func.count()).where(_action.case_id == case, _action.verb != "read")
     deliveries = sa.select(_message.state, sa.func.count()).join_from(CaseMessage.__table__, Message.__table__)  # type: ignore[attr-defined]
     states = db.execute(deliveries.where(_chat.case_id == case).group_by(_message.state).order_by(_message.state))
