@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import count
 
 from bot import inbox, outbox
@@ -12,6 +13,7 @@ from bot.messages import IncomingMessage, OutgoingMessage, TransportError
 from bot.store import Store
 from bot.understanding import SILENT, Nlu, Understanding
 from flows import engine
+from flows.model import Flow
 from translations.machine import Translation
 
 
@@ -65,6 +67,11 @@ class FakeTranslator:
         return Translation(f"[{target}] {text}", "fake", (source, target), (), "0")
 
 
+@cache
+def _flows() -> Mapping[str, Flow]:
+    return engine.load()
+
+
 class FakeTelephone:
     """Everything between a phone and its caseworkers in one thread: texts come in, are answered and go out when told to."""
 
@@ -73,7 +80,7 @@ class FakeTelephone:
         self.channel = channel or FakeChannel()
         self.nlu = nlu or FakeNlu()
         self.conversation = Conversation(
-            store, engine.load(), self.nlu, {self.channel.name: self.channel}, Voice("Hope House", "999", 11, "Europe/London")
+            store, _flows(), self.nlu, {self.channel.name: self.channel}, Voice("Hope House", "999", 11, "Europe/London")
         )
         self._ids = count(1)
 
