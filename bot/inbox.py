@@ -21,7 +21,8 @@ LEASE = timedelta(seconds=60)
 TRIES = 3
 LONGEST_WAIT = 300  # seconds between two tries
 
-_message: Any = Message.__table__.c  # type: ignore[attr-defined]
+_table: Any = Message.__table__  # type: ignore[attr-defined]
+_message: Any = _table.c
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
 _reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
 
@@ -53,35 +54,35 @@ def accept(db: Transaction, incoming: IncomingMessage) -> UUID | None:
     reporter_id, address_id = _find_or_name_reporter(db, incoming)
     # Taking the reporter's row first makes the order of sequence numbers the order of commits.
     sequence = next_sequence(db, reporter_id)
-    if db.one(sa.select(_message.id).where(_message.external_id == external_id)):
+    if db.execute(_SAME, {"vendor_id": external_id}).scalar():
         return None
-    row = Message(
-        reporter_id=reporter_id,
-        address_id=address_id,
-        direction="in",
-        author="reporter",
-        sequence=sequence,
-        state="waiting",
-        external_id=external_id,
-    )
+    message = uuid4()
     body = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
-    row.body = db.vault.hide(body, "message", "body", row.id)
-    db.insert(row)
-    return row.id
+    row = {
+        "id": message,
+        "reporter_id": reporter_id,
+        "address_id": address_id,
+        "direction": "in",
+        "author": "reporter",
+        "sequence": sequence,
+        "state": "waiting",
+        "external_id": external_id,
+        "body": db.vault.hide(body, "message", "body", message),
+    }
+    db.execute(_NEW, row)
+    return message
 
 
 def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[UUID, UUID]:
     found_by = db.vault.index(f"{incoming.channel}\0{incoming.address}", "address")
     # Held until the commit: an address that is being forgotten goes before this text or after it, never in between.
-    known = sa.select(_address.id, _address.reporter_id).where(_address.found_by == found_by)
-    known = known.with_for_update(key_share=True, read=True)
-    if row := db.one(known):
+    if row := db.execute(_KNOWN, {"address": found_by}).one_or_none():
         return row.reporter_id, row.id
     try:
         with db.connection.begin_nested():
             return _name_reporter(db, incoming, found_by)
     except sa.exc.IntegrityError:  # another text of the same stranger came at the same moment and was quicker
-        row = db.execute(known).one()
+        row = db.execute(_KNOWN, {"address": found_by}).one()
         return row.reporter_id, row.id
 
 
@@ -101,9 +102,7 @@ def _name_reporter(db: Transaction, incoming: IncomingMessage, found_by: bytes) 
 
 def is_any_due(db: Transaction) -> bool:
     """A cheap look, without the write lock, before claim_next."""
-    now = clock.now()
-    due = sa.select(_message.id).where(_message.direction == "in", _message.state == "waiting", _message.due_at <= now)
-    return db.execute(due.where(lease_is_free(_message.leased_until, now)).limit(1)).scalar() is not None
+    return db.execute(_ANY_DUE, {"now": clock.now()}).scalar() is not None
 
 
 def claim_next(db: Transaction) -> Claimed | None:
@@ -112,24 +111,8 @@ def claim_next(db: Transaction) -> Claimed | None:
     A text that does not open (a service key is missing) stays where it is and does not hold up the others.
     """
     now = clock.now()
-    earlier = Message.__table__.alias()  # type: ignore[attr-defined]
-    is_first = ~sa.exists().where(
-        earlier.c.reporter_id == _message.reporter_id,
-        earlier.c.direction == "in",
-        earlier.c.state == "waiting",
-        earlier.c.sequence < _message.sequence,
-    )
-    wanted = (
-        sa.select(_message.id)
-        .where(_message.direction == "in", _message.state == "waiting", _message.due_at <= now)
-        .where(lease_is_free(_message.leased_until, now), is_first)
-        .order_by(_message.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    while found := db.execute(wanted).scalar():
-        lease = sa.update(Message).where(_message.id == found).values(leased_until=now + LEASE, attempts=_message.attempts + 1)
-        row = db.execute(lease.returning(*_message)).one()
+    while found := db.execute(_FIRST_DUE, {"now": now}).scalar():
+        row = db.execute(_TAKE, {"taken": found, "leased_until": now + LEASE}).one()
         try:
             body = db.vault.reveal(row.body, "message", "body", row.id)
         except keys.WrongKey as error:
@@ -143,8 +126,7 @@ def claim_next(db: Transaction) -> Claimed | None:
 
 def finish(db: Transaction, message: UUID, state: str = "done") -> None:
     """The text has done its work: its words are erased. Raises NoResultFound when somebody else already finished it."""
-    done = sa.update(Message).where(_message.id == message, _message.state == "waiting")
-    db.execute(done.values(state=state, body=None, leased_until=None, done_at=clock.now()).returning(_message.id)).one()
+    db.execute(_FINISH, {"finished": message, "state": state, "done_at": clock.now()}).one()
 
 
 def put_back(db: Transaction, message: Claimed) -> None:
@@ -162,3 +144,29 @@ def waiting(db: Transaction) -> int:
     """How many texts wait to be answered."""
     counted = sa.select(sa.func.count()).where(_message.direction == "in", _message.state == "waiting")
     return int(db.execute(counted).scalar_one())
+
+
+# -- the statements every text takes, built once (see store) -------------------------------------------------------------------
+
+_KNOWN = sa.select(_address.id, _address.reporter_id).where(_address.found_by == sa.bindparam("address"))
+_KNOWN = _KNOWN.with_for_update(key_share=True, read=True)
+_SAME = sa.select(_message.id).where(_message.external_id == sa.bindparam("vendor_id"))
+_NEW = sa.insert(_table)
+
+_now: Any = sa.bindparam("now", type_=_message.due_at.type)
+_DUE = sa.select(_message.id).where(
+    _message.direction == "in", _message.state == "waiting", _message.due_at <= _now, lease_is_free(_message.leased_until, _now)
+)
+_ANY_DUE = _DUE.limit(1)
+_earlier = _table.alias()
+_IS_FIRST = ~sa.exists().where(
+    _earlier.c.reporter_id == _message.reporter_id,
+    _earlier.c.direction == "in",
+    _earlier.c.state == "waiting",
+    _earlier.c.sequence < _message.sequence,
+)
+_FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(1).with_for_update(skip_locked=True)
+_TAKE = sa.update(_table).where(_message.id == sa.bindparam("taken"))
+_TAKE = _TAKE.values(attempts=_message.attempts + 1).returning(*_message)
+_FINISH = sa.update(_table).where(_message.id == sa.bindparam("finished"), _message.state == "waiting")
+_FINISH = _FINISH.values(body=None, leased_until=None).returning(_message.id)
