@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
@@ -25,7 +25,8 @@ CLOCKS_DIFFER = timedelta(seconds=30)  # between the vendor's and ours
 # A vendor's news may come late or out of order: a text only ever moves to a higher step.
 _STEP = {"queued": 0, "sending": 0, "sent": 1, "delivered": 2, "read": 3, "failed": 2, "stopped": 2, "cancelled": 9}
 
-_message: Any = Message.__table__.c  # type: ignore[attr-defined]
+_table: Any = Message.__table__  # type: ignore[attr-defined]
+_message: Any = _table.c
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
 _reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
 _check_in: Any = CheckIn.__table__.c  # type: ignore[attr-defined]
@@ -50,18 +51,20 @@ def put(
     to = address or _last_address(db, reporter)
     if to is None:
         return None
-    row = Message(
-        reporter_id=reporter,
-        address_id=to,
-        direction="out",
-        author=author,
-        sequence=next_sequence(db, reporter),
-        state="queued",
-    )
+    message = uuid4()
     body = {"text": text, "choices": [[c.number, c.label] for c in choices]}
-    row.body = db.vault.hide(body, "message", "body", row.id)
-    db.insert(row)
-    return row.id
+    row = {
+        "id": message,
+        "reporter_id": reporter,
+        "address_id": to,
+        "direction": "out",
+        "author": author,
+        "sequence": next_sequence(db, reporter),
+        "state": "queued",
+        "body": db.vault.hide(body, "message", "body", message),
+    }
+    db.execute(_NEW, row)
+    return message
 
 
 def _last_address(db: Transaction, reporter: UUID) -> UUID | None:
@@ -127,37 +130,14 @@ def _found_after_a_lost_answer(store: Store, channel: Channel, outgoing: Outgoin
 def _is_any_due(store: Store) -> bool:
     """A cheap look without the write lock."""
     with store.reading() as db:
-        due = sa.select(_message.id).where(_message.direction == "out", _message.state.in_(("queued", "sending")))
-        return (
-            db.execute(
-                due.where(_message.due_at <= clock.now(), lease_is_free(_message.leased_until, clock.now())).limit(1)
-            ).scalar()
-            is not None
-        )
+        return db.execute(_ANY_DUE, {"now": clock.now()}).scalar() is not None
 
 
 def _claim(store: Store) -> Outgoing | None:
     with store.transaction() as db:
         now = clock.now()
-        earlier = Message.__table__.alias()  # type: ignore[attr-defined]
-        is_first = ~sa.exists().where(
-            earlier.c.reporter_id == _message.reporter_id,
-            earlier.c.direction == "out",
-            earlier.c.state.in_(("queued", "sending")),
-            earlier.c.sequence < _message.sequence,
-        )
-        due = (
-            sa.select(_message.id)
-            .where(_message.direction == "out", _message.state.in_(("queued", "sending")), _message.due_at <= now)
-            .where(lease_is_free(_message.leased_until, now), is_first)
-            .order_by(_message.due_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        while found := db.execute(due).scalar():
-            take = sa.update(Message).where(_message.id == found)
-            lease = take.values(state="sending", leased_until=now + LEASE, attempts=_message.attempts + 1)
-            row = db.execute(lease.returning(*_message)).one()
+        while found := db.execute(_FIRST_DUE, {"now": now}).scalar():
+            row = db.execute(_TAKE, {"taken": found, "leased_until": now + LEASE}).one()
             try:
                 if outgoing := _opened(db, row):
                     return outgoing
@@ -170,7 +150,7 @@ def _claim(store: Store) -> Outgoing | None:
 
 def _opened(db: Transaction, row: Any) -> Outgoing | None:
     """A text with its address; None when it can never go: the address was forgotten, or every try ended in a dead worker."""
-    box = db.execute(sa.select(_address.box).where(_address.id == row.address_id)).scalar()
+    box = db.execute(_BOX, {"of": row.address_id}).scalar()
     if box is None or row.attempts > TRIES:
         return None
     where = db.vault.reveal(box, "address", "box", row.address_id)
@@ -187,9 +167,8 @@ def _end(db: Transaction, message: UUID, state: str) -> None:
 def _record_sent(db: Transaction, outgoing: Outgoing, external_id: str) -> None:
     """The vendor has it: our copy of the words is erased, its id kept as a keyed hash."""
     # Taken back while it was on its way: it went out all the same, and we say so.
-    gone = sa.update(Message).where(_message.id == outgoing.id, _message.state.in_(("sending", "cancelled")))
     found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
-    db.execute(gone.values(state="sent", external_id=found_by, body=None, leased_until=None, done_at=clock.now()))
+    db.execute(_SENT, {"gone": outgoing.id, "external_id": found_by, "done_at": clock.now()})
 
 
 def _record_failure(db: Transaction, outgoing: Outgoing, error: TransportError) -> None:
@@ -216,14 +195,14 @@ def opt_out(db: Transaction, reporter: UUID) -> None:
 def record_delivery(db: Transaction, channel: str, delivery: Delivery) -> bool:
     """Note what a vendor says of a text; news that is older than what we know is ignored. False: we do not know this text (yet)."""
     found_by = db.vault.index(f"{channel}\0{delivery.external_id}", "vendor id")
-    row = db.one(sa.select(_message.id, _message.state, _message.reporter_id).where(_message.external_id == found_by))
+    row = db.execute(_KNOWN, {"vendor_id": found_by}).one_or_none()
     if row is None:
         return False
     if _STEP[delivery.state] <= _STEP[row.state]:
         return True
     if delivery.state == "stopped":
         opt_out(db, row.reporter_id)
-    db.execute(sa.update(Message).where(_message.id == row.id).values(state=delivery.state))
+    db.execute(_NEWS, {"about": row.id, "state": delivery.state})
     return True
 
 
@@ -244,3 +223,32 @@ def forget_addresses(db: Transaction) -> int:
         db.execute(sa.update(Message).where(theirs).values(external_id=None, address_id=None))
         db.execute(sa.delete(Address).where(_address.id == address))
     return len(forgotten)
+
+
+# -- the statements every text takes, built once (see store) -------------------------------------------------------------------
+
+_NEW = sa.insert(_table)
+
+_now: Any = sa.bindparam("now", type_=_message.due_at.type)
+_DUE = sa.select(_message.id).where(
+    _message.direction == "out",
+    _message.state.in_(("queued", "sending")),
+    _message.due_at <= _now,
+    lease_is_free(_message.leased_until, _now),
+)
+_ANY_DUE = _DUE.limit(1)
+_earlier = _table.alias()
+_IS_FIRST = ~sa.exists().where(
+    _earlier.c.reporter_id == _message.reporter_id,
+    _earlier.c.direction == "out",
+    _earlier.c.state.in_(("queued", "sending")),
+    _earlier.c.sequence < _message.sequence,
+)
+_FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(1).with_for_update(skip_locked=True)
+_TAKE = sa.update(_table).where(_message.id == sa.bindparam("taken"))
+_TAKE = _TAKE.values(state="sending", attempts=_message.attempts + 1).returning(*_message)
+_BOX = sa.select(_address.box).where(_address.id == sa.bindparam("of"))
+_SENT = sa.update(_table).where(_message.id == sa.bindparam("gone"), _message.state.in_(("sending", "cancelled")))
+_SENT = _SENT.values(state="sent", body=None, leased_until=None)
+_KNOWN = sa.select(_message.id, _message.state, _message.reporter_id).where(_message.external_id == sa.bindparam("vendor_id"))
+_NEWS = sa.update(_table).where(_message.id == sa.bindparam("about"))
