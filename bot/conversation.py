@@ -81,6 +81,7 @@ class Situation:
     owner: Any
     latest: Any
     session: Session | None
+    session_id: UUID | None
 
     @property
     def language(self) -> str | None:
@@ -328,8 +329,9 @@ class Conversation:
             profile["language"] = plan.language
         if message:
             profile["channel"] = message.channel
-        hidden = db.vault.hide(profile, "reporter", "profile", before.reporter.id)
-        touch_reporter(db, before.reporter.id, profile=hidden, **scene.changes)
+        if profile != before.profile:
+            scene.changes["profile"] = db.vault.hide(profile, "reporter", "profile", before.reporter.id)
+        touch_reporter(db, before.reporter.id, **scene.changes)
 
     def _send(self, scene: Scene) -> None:
         """All texts of one turn go out as one message: fewer buzzes on a shared phone, fewer parts to pay for."""
@@ -352,12 +354,12 @@ class Conversation:
 
 def _situation(db: Transaction, reporter_id: UUID, *, reads_session: bool = True) -> Situation:
     # The reporter first: whatever is read after their revision and has moved since is found out by it.
-    reporter = db.execute(sa.select(*_reporter).where(_reporter.id == reporter_id)).one()
-    active = sa.select(_session.id, _session.body).where(_session.reporter_id == reporter_id, ~_session.is_over)
-    row = db.one(active) if reads_session else None
+    reporter = db.execute(_REPORTER, {"of": reporter_id}).one()
+    row = db.execute(_ACTIVE, {"of": reporter_id}).one_or_none() if reads_session else None
     session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id)) if row else None
     profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
-    return Situation(reporter, profile, cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id), session)
+    owner, latest = cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id)
+    return Situation(reporter, profile, owner, latest, session, row.id if row else None)
 
 
 def _plain_word(before: Situation, message: Claimed) -> Plan | None:
@@ -372,21 +374,23 @@ def _plain_word(before: Situation, message: Claimed) -> Plan | None:
 def _save_session(db: Transaction, before: Situation, session: Session | None) -> None:
     if session == before.session:
         return
-    active = db.execute(
-        sa.select(_session.id).where(_session.reporter_id == before.reporter.id, ~_session.is_over)
-    ).scalar_one_or_none()
     if session is None:
-        db.execute(sa.update(FlowSession).where(_session.id == active).values(is_over=True, body=None))
+        db.execute(_CHANGE, {"active": before.session_id, "is_over": True, "body": None})
         return
-    expires_at = clock.now() + UNFINISHED_LIVES
-    row = FlowSession(reporter_id=before.reporter.id, flow=session.flow, expires_at=expires_at)
-    row.id = active or row.id
+    kept: dict[str, Any] = {"flow": session.flow, "expires_at": clock.now() + UNFINISHED_LIVES}
+    if active := before.session_id:
+        body = db.vault.hide(session.as_dict(), "flow_session", "body", active)
+        if db.execute(_CHANGE, {"active": active, "body": body, **kept}).rowcount:
+            return
+    row = FlowSession(reporter_id=before.reporter.id, **kept)  # their first, or the last one expired meanwhile
     row.body = db.vault.hide(session.as_dict(), "flow_session", "body", row.id)
-    if active:
-        changed = sa.update(FlowSession).where(_session.id == active)
-        db.execute(changed.values(flow=session.flow, body=row.body, expires_at=expires_at))
-    else:
-        db.insert(row)
+    db.insert(row)
+
+
+# Built once, as every text takes them (see store).
+_REPORTER = sa.select(*_reporter).where(_reporter.id == sa.bindparam("of"))
+_ACTIVE = sa.select(_session.id, _session.body).where(_session.reporter_id == sa.bindparam("of"), ~_session.is_over)
+_CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("active"), ~_session.is_over)  # type: ignore[attr-defined]
 
 
 def erase_expired(db: Transaction) -> int:
