@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, TextIO
 
 from translations import catalog
+from translations.frequent import claimed
 from translations.lines import answer_lines, text_of
 from translations.romanised import romanised
 from translations.scripts import scripts_of
@@ -38,6 +39,18 @@ _OWN_LETTERS = {
 }
 # Letters of neighbours that we do not speak: Assamese; Pashto, Kurdish, Sindhi; Serbian, Macedonian, Kazakh, Mongolian, Tatar.
 _NOT_OURS = frozenset("ৰৱښږځڅډړټڼېۍێۆڵڕڤەڃڄڇڊڍڏٻڀٿٺђћљњџјѓќѕәғқңөұүһ")
+_PASHTO = frozenset("ښږځڅډړټڼېۍ")
+_SORANI = frozenset("ێۆڵڕە")
+_TIGRINYA = frozenset("ኣቐቑቒቓቔቕቖኸኹኺኻኼኽኾኡ")
+# Recognised and answered with the menu: we have neither words nor packages for them, so an interpreter is needed.
+OTHERS: Mapping[str, str] = {
+    "ht": "Kreyòl ayisyen",
+    "am": "አማርኛ",
+    "ti": "ትግርኛ",
+    "ps": "پښتو",
+    "ku": "Kurdî (Kurmancî)",
+    "ckb": "کوردی (سۆرانی)",
+}
 # The same characters in the same order, in the two ways of writing Chinese.
 _SIMPLIFIED = (
     "们这说时会过对发为没还样见给让听问钱错关车东长门开进边远请谢认识话语觉电脑视报杀伤骂种欢乐妈爱国学习写书买卖从动员务应该难业产"
@@ -81,7 +94,10 @@ _LINGUA = {
 
 @dataclass(frozen=True)
 class Guess:
-    """``Guess("pt", 0.95, ask=False)``. With ``ask`` the language, if any, is only the first line of the menu to show."""
+    """``Guess("pt", 0.95, ask=False)``. With ``ask`` the language, if any, is only the first line of the menu to show.
+
+    It may then be one of OTHERS, which we recognise and do not speak.
+    """
 
     language: str | None
     confidence: float
@@ -117,7 +133,7 @@ def _from_text(text: str) -> Guess:
     if letters["Kana"]:
         return Guess(None, 0.9, ask=True)
     if _NOT_OURS & frozenset(text.lower()):
-        return Guess(None, 0.7, ask=True)
+        return Guess(_neighbour(text), 0.7, ask=True)
     if count < 0.6 * letters.total():
         # Two alphabets in one message: whoever wrote it can choose.
         return Guess(None, 0.0, ask=True)
@@ -125,6 +141,8 @@ def _from_text(text: str) -> Guess:
         return _of_one_language(text, _ONE_LANGUAGE[script])
     if script == "Hani":
         return _chinese(text)
+    if script == "Ethi":
+        return _ethiopic(text)
     if script not in _SEVERAL_LANGUAGES:
         return Guess(None, 0.9, ask=True)
     if script == "Latn" and (written := romanised(text)):
@@ -137,6 +155,21 @@ def _of_one_language(text: str, language: str) -> Guess:
     if language == "hi" and len(text.split()) >= ENOUGH_WORDS and _cld(text) in {"mr", "ne"}:
         return Guess(None, 0.7, ask=True)
     return Guess(language, 0.99, ask=False)
+
+
+def _ethiopic(text: str) -> Guess:
+    """Amharic or Tigrinya: the second keeps letters, and a first letter of its own, that the first has lost."""
+    tigrinya = bool(_TIGRINYA & frozenset(text)) or _cld(text) == "ti"
+    return Guess("ti" if tigrinya else "am", 0.8, ask=True)
+
+
+def _neighbour(text: str) -> str | None:
+    """Pashto or Sorani Kurdish by their own letters; the other neighbours are only known not to be ours."""
+    seen = frozenset(text)
+    pashto, kurdish = len(seen & _PASHTO), len(seen & _SORANI)
+    if pashto == kurdish:
+        return None
+    return "ps" if pashto > kurdish else "ckb"
 
 
 def _chinese(text: str) -> Guess:
@@ -188,9 +221,15 @@ def _by_detectors(text: str) -> Guess:
     if not _enough(text):
         return Guess(best, min(shares[best], 0.4), ask=True)
     other = _cld(text)
-    votes = Counter(vote for vote in (best, other, _own_letters(text)) if vote)
-    elected, agreeing = votes.most_common(1)[0]
-    if agreeing >= 2:
+    little, share = claimed(catalog.normalised(text).split())
+    if little in OTHERS or (other in OTHERS and little is None):
+        return Guess(little or other, 0.7, ask=True)
+    if other and other not in catalog.languages() and other not in OTHERS and not (little == best and share > 0.5):
+        # Another language altogether, says the detector that is not held to ours: no line of the menu would be a good guess.
+        return Guess(None, 0.5, ask=True)
+    votes = Counter(vote for vote in (best, other, little, _own_letters(text)) if vote)
+    (elected, agreeing), *rest = votes.most_common()
+    if agreeing >= 2 and not (rest and rest[0][1] == agreeing):
         return Guess(elected, 0.95, ask=False)
     words = len(text.split())
     if other is None and shares[best] >= 0.9 and words > ENOUGH_WORDS:
@@ -199,8 +238,7 @@ def _by_detectors(text: str) -> Guess:
     # pycld2, sure of itself, needs only its tolerance.
     if other in shares and shares[other] >= 0.1 and shares[best] < 0.9 and words > ENOUGH_WORDS:
         return Guess(other, 0.75, ask=False)
-    # Another language altogether, says the detector that is not held to ours: then even the first line of the menu is a poor guess.
-    return Guess(None if other and other not in catalog.languages() else best, 0.5, ask=True)
+    return Guess(best, 0.5, ask=True)
 
 
 def _own_letters(text: str) -> str | None:

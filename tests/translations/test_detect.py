@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from translations.detect import _SIMPLIFIED, _TRADITIONAL, detect_lines, language_of
+from translations.detect import _SIMPLIFIED, _TRADITIONAL, OTHERS, detect_lines, language_of
 
 SURE = [
     ("en", "I was attacked on the bus last night"),
@@ -79,6 +79,57 @@ def test_a_whole_sentence_in_another_language_does() -> None:
 def test_a_language_chosen_once_outranks_its_look_alike() -> None:
     assert language_of("mujhe bahut dar lag raha hai", known="hi").language == "hi"
     assert language_of("你好", known="zh-Hant").language == "zh-Hant"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ht", "Nou bezwen èd tanpri"),
+        ("ht", "vwazen mwen menase nou chak swa"),
+        ("am", "ፖሊስ ቤታችን መጣ"),
+        ("ti", "ኣብ መንገዲ ተወቒዐ"),
+        ("ps", "زما ورور یې ووهلو"),
+        ("ku", "ez ditirsim ku derkevim derve"),
+        ("ckb", "هاوسێکەمان هەڕەشەمان لێ دەکات"),
+    ],
+)
+def test_a_language_we_do_not_speak_is_recognised_and_asked(language: str, text: str) -> None:
+    guess = language_of(text)
+    assert (guess.language, guess.ask) == (language, True)
+    assert language in OTHERS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ik werd gisteren in de bus uitgescholden door een man",
+        "jag blev attackerad på bussen igår kväll",
+        "juče su me napali u autobusu",
+        "tegnap megtámadtak a buszon",
+        "kemarin saya diserang di bus oleh dua orang",
+        "onte insultáronme no autobús dous homes",
+        "вчера ме нападнаха в автобуса",
+        "כבר שבוע מציקים לי",
+    ],
+)
+def test_a_language_that_is_not_ours_is_asked(text: str) -> None:
+    assert language_of(text).ask
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ro", "nu te da la mine de ce"),
+        ("it", "se ne sta sempre qui a insultare"),
+        ("en", "I go to the mandir and they mock us"),
+        ("pa", "mainu bahut darr lagda hai ji"),
+        ("bn", "amar bhai ke mereche kal rate"),
+        ("ar", "ma 7ada sa3adni mbere7"),
+    ],
+)
+def test_latin_letters_are_no_proof_of_a_latin_language_nor_the_reverse(language: str, text: str) -> None:
+    guess = language_of(text)
+    assert guess.ask or guess.language == language
 
 
 def test_odd_input_is_asked_and_never_raises() -> None:
