@@ -157,15 +157,13 @@ def build_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Tellonce", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_closing(made))
 
     def accept(incoming: IncomingMessage) -> None:
-        with made.store.transaction() as db:
-            inbox.accept(db, incoming)
+        made.store.together(lambda db: inbox.accept(db, incoming))
 
     def record_delivery(channel: str, delivery: Delivery) -> None:
         for wait in NEWS_WAITS:  # news may overtake the commit that notes the text's id
             time.sleep(wait)
-            with made.store.transaction() as db:
-                if outbox.record_delivery(db, channel, delivery):
-                    return
+            if made.store.together(lambda db: outbox.record_delivery(db, channel, delivery)):
+                return
 
     sms, telegram = made.channels.get("sms"), made.channels.get("telegram")
     if isinstance(sms, TwilioSms):

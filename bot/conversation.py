@@ -119,8 +119,7 @@ class Conversation:
                 before = _situation(db, message.reporter_id)
             plan = self._with_receipt(self._decide(before, message))
             try:
-                with self._store.transaction() as db:
-                    self._apply(db, before, plan, message)
+                self._commit(before, plan, message)
                 return
             except Moved:
                 continue
@@ -309,6 +308,9 @@ class Conversation:
         return replace(plan, receipt=receipt, verifier=self._store.vault.receipt_verifier(receipt))
 
     # -- applying ------------------------------------------------------------------------------------------------------------
+
+    def _commit(self, before: Situation, plan: Plan, message: Claimed) -> None:
+        self._store.together(lambda db: self._apply(db, before, plan, message))
 
     def _apply(self, db: Transaction, before: Situation, plan: Plan, message: Claimed) -> None:
         now = lock_reporter(db, message.reporter_id)

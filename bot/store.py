@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -23,6 +26,10 @@ from bot.privacy import Vault
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 20
+MOST_TOGETHER = 50  # changes in one commit
+
+T = TypeVar("T")
+Act = Callable[["Transaction"], Any]
 
 
 class WrongSchema(Exception):
@@ -84,18 +91,65 @@ class Store:
 
     engine: sa.Engine
     vault: Vault
+    _line: _Line = field(default_factory=lambda: _Line(), init=False, repr=False, compare=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All or nothing; committed at the end of the block."""
-        with self.engine.begin() as connection:
+        if self.engine.dialect.name != "sqlite":
+            with self.engine.begin() as connection:
+                yield Transaction(connection, self.vault)
+            return
+        # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; a lock wakes the next at once.
+        with self._line.turn, self.engine.begin() as connection:
             yield Transaction(connection, self.vault)
+
+    def together(self, act: Callable[[Transaction], T]) -> T:
+        """Do ``act`` in one transaction and return what it returns, once that is committed.
+
+        On SQLite all that threads bring while one of them commits shares the next commit: the disk is waited for once. ``act`` may
+        therefore be done a second time, alone, when another one that shared its transaction failed.
+        """
+        if self.engine.dialect.name != "sqlite":
+            with self.transaction() as db:
+                return act(db)
+        mine: Future[T] = Future()
+        self._line.waiting.append((act, mine))
+        with self._line.turn:
+            while not mine.done():
+                self._do_all(self._line.take())
+        return mine.result()
+
+    def _do_all(self, waiting: list[tuple[Act, Future[Any]]]) -> None:
+        try:
+            with self.transaction() as db:
+                results = [act(db) for act, _ in waiting]
+        except Exception as error:
+            if len(waiting) == 1:
+                waiting[0][1].set_exception(error)
+                return
+            for one in waiting:
+                self._do_all([one])
+        else:
+            for (_, done), result in zip(waiting, results, strict=True):
+                done.set_result(result)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A transaction that only reads: it waits for nobody."""
         with self.engine.connect().execution_options(reading=True) as connection, connection.begin():
             yield Transaction(connection, self.vault)
+
+
+@dataclass
+class _Line:
+    """Who waits to write to SQLite; who has the turn commits for all of them. The same thread may take the turn again."""
+
+    turn: Any = field(default_factory=threading.RLock)
+    waiting: deque[tuple[Act, Future[Any]]] = field(default_factory=deque)
+
+    def take(self) -> list[tuple[Act, Future[Any]]]:
+        return [self.waiting.popleft() for _ in range(min(len(self.waiting), MOST_TOGETHER))]
 
 
 def lock_reporter(db: Transaction, reporter: UUID) -> Any:

@@ -127,6 +127,34 @@ def test_a_reporter_who_is_gone_cannot_be_locked(store: Store) -> None:
         stores.lock_reporter(db, uuid4())
 
 
+def test_what_comes_at_the_same_moment_shares_commits_and_each_hears_of_its_own(store: Store) -> None:
+    with store.transaction() as db:
+        reporter = _reporter(db).id
+    given: list[int] = []
+    refused: list[str] = []
+
+    def ask(which: int) -> None:
+        def act(db: Transaction) -> int:
+            place = next_sequence(db, reporter)
+            if which % 4 == 0:
+                raise LookupError(str(which))
+            return place
+
+        try:
+            given.append(store.together(act))
+        except LookupError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=ask, args=(which,)) for which in range(24)]
+    with store.transaction():  # meanwhile they all queue up
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(refused) == sorted(str(which) for which in range(0, 24, 4))
+    assert sorted(given) == list(range(1, 19))  # the failed ones left nothing behind, not even a gap
+
+
 # -- waiting -------------------------------------------------------------------------------------------------------------------
 
 
