@@ -148,15 +148,24 @@ def _copy_for_work(
 
 
 def add_reporter_message(
-    db: Transaction, case: Any, text: str, *, language: str | None, message: UUID | None, attachments: int = 0
+    db: Transaction,
+    case: Any,
+    text: str,
+    *,
+    language: str | None,
+    message: UUID | None,
+    attachments: int = 0,
+    answers: str = "",
 ) -> None:
-    """Seal what the reporter wrote into their case; the caseworker sees that it is new."""
+    """Seal what the reporter wrote into their case; the caseworker sees that it is new. ``answers``: the flow it answered."""
     seal = staff.team_seal(db, case.team_id)
     row = CaseMessage(case_id=case.id, message_id=message, author="reporter", team_key_id=seal.team_key, sealed=b"")
-    row.sealed = seal.seal({"text": text, "language": language, "attachments": attachments}, "case_message", row.id)
+    row.sealed = seal.seal(
+        {"text": text, "language": language, "attachments": attachments, "answers": answers}, "case_message", row.id
+    )
     db.insert(row)
     db.execute(sa.update(Case).where(_case.id == case.id).values(is_unread=True))
-    if text.strip():
+    if any(c.isalpha() for c in text):
         _copy_for_work(db, case.id, row.id, language, {"text": text}, classify=False)
 
 
@@ -249,6 +258,7 @@ class ChatLine:
     other: Mapping[str, Any] | None  # the translation {"text", "engine", "flags"}, or for a reply what was sent
     attachments: int
     delivery: str | None
+    answers: str = ""
 
 
 @dataclass(frozen=True)
@@ -349,7 +359,17 @@ def _opened_chat(db: Transaction, opener: TeamOpener, case: UUID, translations: 
         other = said.get("sent") if r.author == "caseworker" else translations.get(r.id, {}).get("text")
         delivery = r.delivery if r.author != "reporter" else None
         lines.append(
-            ChatLine(r.id, r.author, r.at, said["text"], said.get("language"), other, said.get("attachments", 0), delivery)
+            ChatLine(
+                r.id,
+                r.author,
+                r.at,
+                said["text"],
+                said.get("language"),
+                other,
+                said.get("attachments", 0),
+                delivery,
+                said.get("answers", ""),
+            )
         )
     return lines
 
