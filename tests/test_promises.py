@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,10 +22,11 @@ from bot.messages import OutgoingMessage, TransportError
 from bot.models import Case, CheckIn, Message, Perception, Report, Reporter
 from bot.privacy import Vault, place
 from bot.settings import Settings
-from bot.testing import FakeChannel, FakeNlu, FakeTranslator
+from bot.store import Store
+from bot.testing import FakeChannel, FakeNlu, FakeTelephone, FakeTranslator
 from bot.understanding import Understanding
 from bot.worker import Worker
-from tests.exchange import STORY, VICTIM, Exchange, every_row, open_exchange
+from tests.exchange import STORY, VICTIM, Exchange, employ, every_row, open_exchange, rows
 from translations import catalog
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -153,6 +156,29 @@ def test_a_text_of_the_bot_whose_sender_died_is_not_sent_after_silence(tmp_path:
         assert caller.says("silence") == ""
         with clock.frozen(clock.now() + timedelta(hours=1)):
             assert exchange.telephone.send() == 0
+
+
+def test_a_claim_in_the_middle_of_answering_leaves_no_text_of_the_bot_and_loses_none_of_theirs(store: Store) -> None:
+    desk = employ(store)
+    telephone = FakeTelephone(store)
+    caller = telephone.caller()
+    for text in VICTIM:
+        caller.says(text)
+    (case,) = rows(store, Case)
+    texts = [f"another thing number {n}" for n in range(8)]
+    for text in texts:
+        caller.writes(text)
+    answering = threading.Thread(target=telephone.answer)
+    answering.start()
+    deadline = time.monotonic() + 20
+    while not [m for m in rows(store, Message) if m.direction == "out" and m.state == "queued"]:
+        assert time.monotonic() < deadline
+    with store.transaction() as db:
+        cases.claim(db, desk, case.id)
+    answering.join()
+    assert telephone.send() == 0
+    with store.transaction() as db:
+        assert [line.text for line in cases.open_file(db, desk, case.id).chat] == texts
 
 
 # -- 1: nothing lost, doubled or reordered -------------------------------------------------------------------------------------
