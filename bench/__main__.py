@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import flow, machine, webhook
+from bench import flow, machine, memory, start, webhook
 from bench.results import Finding, heading, table
 
 Measurement = Callable[[], Iterator[Finding]]
@@ -14,6 +14,8 @@ Measurement = Callable[[], Iterator[Finding]]
 ALL: Mapping[str, Sequence[Measurement]] = {
     "machine": (),
     "flow": (flow.step,),
+    "start": (start.first_reply, start.size),
+    "memory": (memory.processes,),
     "webhook": (webhook.latency, webhook.loss, webhook.sqlite, webhook.postgresql),
 }
 
