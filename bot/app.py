@@ -18,6 +18,7 @@ from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as sms_routes
 from bot.conversation import EFFECTS, Conversation, Voice
+from bot.intake import Door
 from bot.keys import KEY_BYTES, ServiceKey
 from bot.messages import Channel, Delivery, IncomingMessage, TransportError
 from bot.privacy import Vault
@@ -156,8 +157,11 @@ def build_app(settings: Settings) -> FastAPI:
     made = parts(settings)
     app = FastAPI(title="Tellonce", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_closing(made))
 
+    door = Door(made.store, settings.database_folder)
+
     def accept(incoming: IncomingMessage) -> None:
-        made.store.together(lambda db: inbox.accept(db, incoming))
+        door.require_room()
+        made.store.together(lambda db: inbox.accept(db, incoming, is_full=door.is_full()))
 
     def record_delivery(channel: str, delivery: Delivery) -> None:
         for wait in NEWS_WAITS:  # news may overtake the commit that notes the text's id

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from bot import clock, keys
-from bot.messages import IncomingMessage
+from bot.messages import IncomingMessage, NoRoom
 from bot.models import Address, Message, Reporter, Team
 from bot.store import Transaction, lease_is_free, next_sequence
 
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
 TRIES = 3
 LONGEST_WAIT = 300  # seconds between two tries
+# A text takes its place among all texts as if it had come at least this long after the same reporter's last text that still waits.
+# So whoever sends a thousand texts stands behind everybody who sends a few; with nobody else waiting, nothing is slower.
+SPACING = timedelta(seconds=10)
+LONG_LINE = 30 * SPACING  # once the house is full, nothing more is taken from whoever has some thirty texts waiting
 
 _table: Any = Message.__table__  # type: ignore[attr-defined]
 _message: Any = _table.c
@@ -45,17 +49,23 @@ class Claimed:
     came_at: datetime
 
 
-def accept(db: Transaction, incoming: IncomingMessage) -> UUID | None:
+def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False) -> UUID | None:
     """Store a text that came in and return its id; the same vendor id a second time is a no-op (None).
 
-    A stranger's address becomes a new reporter. Raises NobodyToReadIt when no team could ever open the report.
+    A stranger's address becomes a new reporter. Raises NobodyToReadIt when no team could ever open the report, and NoRoom
+    when the house ``is_full`` and this reporter has many texts waiting.
     """
     external_id = db.vault.index(f"{incoming.channel}\0{incoming.external_id}", "vendor id")
     reporter_id, address_id = _find_or_name_reporter(db, incoming)
     # Taking the reporter's row first makes the order of sequence numbers the order of commits.
     sequence = next_sequence(db, reporter_id)
-    if db.execute(_SAME, {"vendor_id": external_id}).scalar():
+    before = db.execute(_BEFORE, {"vendor_id": external_id, "from_reporter": reporter_id}).one()
+    if before.same:
         return None
+    now = clock.now()
+    due_at = max(now, before.last_due + SPACING) if before.last_due else now
+    if is_full and due_at > now + LONG_LINE:
+        raise NoRoom("too many texts wait, some thirty of them from this reporter")
     message = uuid4()
     body = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
     row = {
@@ -67,6 +77,7 @@ def accept(db: Transaction, incoming: IncomingMessage) -> UUID | None:
         "sequence": sequence,
         "state": "waiting",
         "external_id": external_id,
+        "due_at": due_at,
         "body": db.vault.hide(body, "message", "body", message),
     }
     db.execute(_NEW, row)
@@ -106,8 +117,9 @@ def is_any_due(db: Transaction) -> bool:
 
 
 def claim_next(db: Transaction) -> Claimed | None:
-    """Take the oldest text that is first in its reporter's line and nobody works on; counted as a try at once.
+    """Take the first text of all that is first in its reporter's line and nobody works on; counted as a try at once.
 
+    ``due_at`` is a text's place among all texts (see SPACING); it is a time to wait for only once a try has failed.
     A text that does not open (a service key is missing) stays where it is and does not hold up the others.
     """
     now = clock.now()
@@ -150,12 +162,20 @@ def waiting(db: Transaction) -> int:
 
 _KNOWN = sa.select(_address.id, _address.reporter_id).where(_address.found_by == sa.bindparam("address"))
 _KNOWN = _KNOWN.with_for_update(key_share=True, read=True)
-_SAME = sa.select(_message.id).where(_message.external_id == sa.bindparam("vendor_id"))
+_same = sa.select(_message.id).where(_message.external_id == sa.bindparam("vendor_id"))
+_last_due = sa.select(_message.due_at).where(
+    _message.direction == "in", _message.state == "waiting", _message.reporter_id == sa.bindparam("from_reporter")
+)
+_last_due = _last_due.order_by(_message.sequence.desc()).limit(1)
+_BEFORE = sa.select(_same.scalar_subquery().label("same"), _last_due.scalar_subquery().label("last_due"))
 _NEW = sa.insert(_table)
 
 _now: Any = sa.bindparam("now", type_=_message.due_at.type)
 _DUE = sa.select(_message.id).where(
-    _message.direction == "in", _message.state == "waiting", _message.due_at <= _now, lease_is_free(_message.leased_until, _now)
+    _message.direction == "in",
+    _message.state == "waiting",
+    sa.or_(_message.due_at <= _now, _message.attempts == 0),
+    lease_is_free(_message.leased_until, _now),
 )
 _ANY_DUE = _DUE.limit(1)
 _earlier = _table.alias()

@@ -72,6 +72,10 @@ class TransportError(Exception):
         self.retry_after = retry_after
 
 
+class NoRoom(Exception):
+    """A text that came in cannot be kept now; this says why, and nothing of what was written."""
+
+
 class Channel(Protocol):
     """A way in and out. ``name`` is kept with every address and message: ``sms``, ``telegram``, ``terminal``."""
 

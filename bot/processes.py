@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from bot.app import build_app, build_worker, register_webhooks
+from bot.intake import CONNECTIONS, InTime, allow_connections
 from bot.settings import Settings, WrongSetting
 from bot.understanding import NluClient
 from translations import machine
@@ -32,7 +33,18 @@ def serve(settings: Settings) -> None:
     """Run the webhooks and the console until told to stop."""
     app = build_app(settings)
     register_webhooks(settings)
-    uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False, lifespan="on")
+    allow_connections()
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=InTime,
+        limit_concurrency=CONNECTIONS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+    )
 
 
 def work(settings: Settings) -> None:

@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'tellonce.db'}"
 
     @property
+    def database_folder(self) -> Path | None:
+        """The folder of the SQLite file; None where the database keeps its own disk (PostgreSQL)."""
+        scheme, _, path = self.database.partition(":///")
+        return Path(path).parent if scheme.startswith("sqlite") and path else None
+
+    @property
     def key_file(self) -> Path:
         """Where the service key lies: the file named, else systemd's credential, else a file in the data folder."""
         if self.service_key_file:

@@ -10,8 +10,9 @@ from typing import Any
 
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
-from bot.messages import Delivery, IncomingMessage
+from bot.messages import Delivery, IncomingMessage, NoRoom
 
 log = logging.getLogger(__name__)
 
@@ -23,24 +24,33 @@ RecordDelivery = Callable[[str, Delivery], None]
 MAX_BODY = 256 * 1024  # bytes: 10,000 emoji are 120 kB once percent-encoded, and no text of a reporter may bounce off
 
 
+COME_AGAIN = 60  # seconds, when there is no room
+
+
 async def read_body(request: Request) -> bytes:
-    """The raw body, read no further than MAX_BODY. Raises HTTPException 413."""
+    """The raw body, read no further than MAX_BODY. Raises HTTPException 413, or 400 when it breaks off."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HTTPException(413)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise HTTPException(413)
+    except ClientDisconnect:
+        raise HTTPException(400) from None
     return bytes(body)
 
 
 async def hand_over(store: Callable[..., None], *what: Any, about: str) -> None:
-    """Run the storing verb in a thread. Raises HTTPException 500 when it fails, so that the vendor posts again.
+    """Run the storing verb in a thread. Raises HTTPException 500 when it fails, 503 when there is no room: the vendor posts again.
 
     ``about`` says in the log which message it was. A database error may quote the row it failed on, so the log gets the error's
     type and the way it came, never its text.
     """
     try:
         await run_in_threadpool(store, *what)
+    except NoRoom as reason:
+        log.error("%s was not stored, the vendor is asked to post it again: %s", about, reason)
+        raise HTTPException(503, headers={"Retry-After": str(COME_AGAIN)}) from None
     except Exception as error:
         way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
         log.error("%s was not stored, the vendor will post it again: %s at %s", about, type(error).__name__, way)
