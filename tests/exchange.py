@@ -145,7 +145,8 @@ def open_exchange(folder: Path, nlu: Nlu | None = None, channel: FakeChannel | N
     path = folder / "tellonce.db"
     path.write_bytes(file)
     engine = engine_for(f"sqlite:///{path}")
-    sa.event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))  # no power cut here
+    # A power cut is not what these tests are about.
+    sa.event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
     store = Store(engine, Vault(keys.ServiceKey(SERVICE_KEY)))
     yield Exchange(FakeTelephone(store, channel, nlu), member, path)
     store.engine.dispose()

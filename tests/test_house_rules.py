@@ -91,7 +91,14 @@ def test_an_import_inside_a_function_says_why() -> None:
 
 
 def test_everything_is_caught_only_where_one_failure_must_not_stop_the_rest() -> None:
-    allowed = {"bot/worker.py", "bot/outbox.py", "bot/web/guard.py", "bot/channels/__init__.py", "bot/channels/telegram.py"}
+    allowed = {
+        "bot/worker.py",
+        "bot/outbox.py",
+        "bot/store.py",
+        "bot/web/guard.py",
+        "bot/channels/__init__.py",
+        "bot/channels/telegram.py",
+    }
     allowed |= {"translations/worker.py"}
     for where, node in every_node(ast.ExceptHandler):
         assert isinstance(node, ast.ExceptHandler)
