@@ -26,8 +26,12 @@ from flows.model import Event, Flow, FlowError, Option, Position, Turn
 from translations import catalog, detect
 
 UNFINISHED_LIVES = timedelta(days=30)
+LONG_SILENCE = timedelta(days=2)  # after it we ask whether to go on
 EMERGENCY_TEXT_EVERY = timedelta(hours=1)
 ANONYMOUS_LIVES = timedelta(hours=24)
+PAUSE = (Option("may_read", "option.pause.may_read"), Option("erase", "option.pause.erase"))
+RESUME = (Option("go_on", "option.resume.go_on"), Option("restart", "option.resume.restart"))
+NOT_TOLD = frozenset({"channel", "first", "unclear_at", "unclear_count", "way", "return_to", "unread"})  # facts of our own
 MOVES = 5  # how often a conversation may move under our hands before its text goes back into the line
 DANGER_CONFIDENCE = 0.6  # NLU may only ever ADD the emergency text
 
@@ -54,22 +58,29 @@ class Voice:
 class Session:
     """Where a reporter is. ``before``: facts gathered while there is no position yet, such as their first words.
 
-    ``waits_for``: nothing, the ``language`` menu, or ``go_on`` (they asked for silence and wrote again).
+    ``waits_for``: nothing, the ``language`` menu, ``go_on`` (they asked for silence and wrote again), ``pause`` (may a person read
+    it if they do not come back?), ``resume`` (they paused), ``resumed`` (go on, or start again?). ``held``: what they wrote on
+    coming back, the answer to the open question once they go on. ``may_read``: they agreed that a person reads it.
     """
 
     flow: str = "report"
     position: Position | None = None
     before: Mapping[str, Any] = field(default_factory=dict)
     waits_for: str | None = None
+    held: str = ""
+    may_read: bool = False
+    was_abused: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         position = self.position.as_dict() if self.position else None
-        return {"flow": self.flow, "position": position, "before": dict(self.before), "waits_for": self.waits_for}
+        kept = {"flow": self.flow, "position": position, "before": dict(self.before), "waits_for": self.waits_for}
+        return kept | {"held": self.held, "may_read": self.may_read, "was_abused": self.was_abused}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Session:
         position = Position.from_dict(kept["position"]) if kept["position"] else None
-        return cls(kept["flow"], position, kept["before"], kept["waits_for"])
+        more = {name: kept[name] for name in ("held", "may_read", "was_abused") if name in kept}  # written before there were these
+        return cls(kept["flow"], position, kept["before"], kept["waits_for"], **more)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class Situation:
     latest: Any
     session: Session | None
     session_id: UUID | None
+    is_long_silent: bool = False
 
     @property
     def language(self) -> str | None:
@@ -228,6 +240,7 @@ class Conversation:
             understood = self._nlu.understand(first, language)
             if is_account(first, understood):
                 known |= {"story": [first], "told": sorted(understood.told)}
+                known |= {"unread": "yes"} if understood.is_silent else {}
             else:
                 known["remarks"] = [first, *known.get("remarks", ())]
         turn = engine.begin(self._flows["report"], known)
@@ -246,11 +259,39 @@ class Conversation:
             return self._person_wanted(Plan((), session, before.language or detect.language_of(text).language))
         if session.waits_for == "language":
             return self._language_chosen(session, message)
+        if session.waits_for in ("pause", "resume", "resumed") or (before.is_long_silent and session.flow == "report"):
+            return self._resuming(session, text, language)
+        if session.position is not None and session.flow == "report":
+            if catalog.matches_word(text, "later", language):
+                return Plan((_said("pause.ask", PAUSE),), replace(session, waits_for="pause"), language)
+            if not session.was_abused and catalog.matches_word(text, "abuse", language):
+                plan = self._again(replace(_keeping(session, text), was_abused=True), language)
+                return replace(plan, events=(_said("abuse.calm"), *plan.events))
         if (chosen := _named_language(text)) and chosen != language:
             return self._again(session, chosen)
         if session.position is None:
             return self._begin_report({**session.before, "first": text}, language)
         return self._advance(session, session.position, text, language)
+
+    def _resuming(self, session: Session, text: str, language: str) -> Plan:
+        """They paused, or were silent for days: go on, or start again? What they write meanwhile is kept as their answer."""
+        number = as_number(text)
+        if session.waits_for == "pause" and number in (1, 2):
+            chosen = PAUSE[number - 1]
+            kept = replace(session, waits_for="resume", may_read=chosen.value == "may_read")
+            return Plan((_said(f"pause.{chosen.value}"),), kept, language)
+        if session.waits_for == "resumed" and number == 2:
+            channel = (session.position.facts if session.position else session.before).get("channel", "")
+            turn = engine.begin(self._flows["report"], {"channel": channel})
+            return Plan(turn.events, _session_of("report", turn), language)
+        if session.waits_for == "resumed" and number == 1:
+            going = replace(session, waits_for=None, held="")
+            if session.held and going.position:
+                return self._advance(going, going.position, session.held, language)
+            return self._again(going, language)
+        words = "" if catalog.matches_word(text, "greeting") else text
+        held = "\n".join(part for part in (session.held, words) if part.strip())
+        return Plan((_said("resume.ask", RESUME),), replace(session, waits_for="resumed", held=held), language)
 
     def _advance(self, session: Session, position: Position, text: str, language: str) -> Plan:
         flow = self._flows[session.flow]
@@ -260,9 +301,9 @@ class Conversation:
             ask = engine.asked(flow, position)
         except FlowError:
             ask = None
-        if ask is None:  # a newer release has no such node: go on from the start with what was told
-            turn = engine.begin(flow, {**position.facts, "remarks": [*position.facts.get("remarks", ()), text]})
-            return Plan((*kept, *turn.events), _session_of(session.flow, turn), language)
+        if ask is None:  # a newer release has no such node: go on from the nearest with what was told
+            turn = engine.nearest(flow, {**position.facts, "remarks": [*position.facts.get("remarks", ()), text]})
+            return Plan((*kept, _said("flow.changed"), *turn.events), _session_of(session.flow, turn, session), language)
         understood = SILENT
         labels = [catalog.render(o.label, language) for o in ask.options]
         answer = pick_answer(ask, labels, text, language)
@@ -273,7 +314,7 @@ class Conversation:
         events = (*kept, *turn.events)
         if understood.intent == "in_danger" and understood.confidence >= DANGER_CONFIDENCE:
             events = (Event("emergency_words", {}), *events)
-        return Plan(events, _session_of(session.flow, turn), language)
+        return Plan(events, _session_of(session.flow, turn, session), language)
 
     def _again(self, session: Session, language: str | None) -> Plan:
         """Ask the open question once more, in the language wanted."""
@@ -361,7 +402,8 @@ def _situation(db: Transaction, reporter_id: UUID, *, reads_session: bool = True
     session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id)) if row else None
     profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
     owner, latest = cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id)
-    return Situation(reporter, profile, owner, latest, session, row.id if row else None)
+    is_long_silent = bool(row and row.expires_at < clock.now() + UNFINISHED_LIVES - LONG_SILENCE)
+    return Situation(reporter, profile, owner, latest, session, row.id if row else None, is_long_silent)
 
 
 def _plain_word(before: Situation, message: Claimed) -> Plan | None:
@@ -391,7 +433,9 @@ def _save_session(db: Transaction, before: Situation, session: Session | None) -
 
 # Built once, as every text takes them (see store).
 _REPORTER = sa.select(*_reporter).where(_reporter.id == sa.bindparam("of"))
-_ACTIVE = sa.select(_session.id, _session.body).where(_session.reporter_id == sa.bindparam("of"), ~_session.is_over)
+_ACTIVE = sa.select(_session.id, _session.body, _session.expires_at).where(
+    _session.reporter_id == sa.bindparam("of"), ~_session.is_over
+)
 _CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("active"), ~_session.is_over)  # type: ignore[attr-defined]
 
 
@@ -401,8 +445,10 @@ def erase_expired(db: Transaction) -> int:
     return db.execute(old.values(is_over=True, body=None)).rowcount
 
 
-def _session_of(flow: str, turn: Turn) -> Session | None:
-    return Session(flow, turn.position) if turn.position else None
+def _session_of(flow: str, turn: Turn, before: Session | None = None) -> Session | None:
+    if turn.position is None:
+        return None
+    return replace(before, position=turn.position) if before else Session(flow, turn.position)
 
 
 def _keeping(session: Session, text: str) -> Session:
@@ -511,12 +557,14 @@ def _confirm_report(scene: Scene, values: Mapping[str, Any]) -> None:
     risk = scene.risk_of(report)
     opened = cases.open_case(scene.db, scene.before.reporter, report, risk=risk, receipt=scene.plan.verifier)
     scene.case, scene.reference, scene.is_in_danger = opened.id, opened.reference, False
+    for _ in range(report.get("retells") or 0):
+        cases.note_event(scene.db, opened.id, "asked_again")
     wish = report.get("contact")
     scene.changes |= {"contact": wish if wish in ("yes", "reporter_first", "anonymous") else "reporter_first"}
 
 
 def _want_person(scene: Scene, values: Mapping[str, Any]) -> None:
-    told = {k: v for k, v in values.get("told", {}).items() if k not in ("channel", "first", "unclear_at")}
+    told = {k: v for k, v in values.get("told", {}).items() if k not in NOT_TOLD}
     if first := values.get("told", {}).get("first"):
         told["story"] = [first, *told.get("story", ())]
     if scene.before.latest is not None and scene.before.latest.state == "open" and not told:
@@ -543,7 +591,13 @@ def _add_to_case(scene: Scene, _values: Mapping[str, Any]) -> None:
         return
     message = scene.message
     cases.add_reporter_message(
-        scene.db, case, message.text, language=scene.plan.language, message=message.id, attachments=message.attachments
+        scene.db,
+        case,
+        message.text,
+        language=scene.plan.language,
+        message=message.id,
+        attachments=message.attachments,
+        answers="check_in" if scene.before.session and scene.before.session.flow == "checkin" else "",
     )
 
 

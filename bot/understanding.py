@@ -9,7 +9,7 @@ import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx
 
@@ -111,6 +111,14 @@ def _shifted(motivation: Mapping[str, Any], shift: int) -> dict[str, Any]:
     return {**motivation, "evidence": evidence}
 
 
+# Words that mean the same at every question.
+_WORKS_ANYWHERE: tuple[tuple[catalog.Kind, Literal["told", "back", "correct"]], ...] = (
+    ("told_already", "told"),
+    ("back", "back"),
+    ("correction", "correct"),
+)
+
+
 # -- reading an answer ---------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +129,9 @@ def pick_answer(ask: Ask, labels: Sequence[str], text: str, language: str, under
     """
     intent = understood.intent or None
     number = as_number(text)
+    for word, kind in _WORKS_ANYWHERE:
+        if number is None and catalog.matches_word(text, word, language):
+            return Answer(kind, text, intent=intent)
     if number == 0 or (number is None and catalog.matches_word(text, "skip", language)):
         return Answer("skip", text, intent=intent)
     if ask.options:

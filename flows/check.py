@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from flows.engine import UNCLEAR
-from flows.model import OVER, SKIPPED, Flow, Node
+from flows.engine import ENGINE_MSGIDS
+from flows.model import OVER, RETURN, SKIPPED, Flow, Node
 from flows.segments import VALUES, segments
 
 Catalogs = Mapping[str, Mapping[str, str]]  # language, msgid, text
@@ -19,7 +19,7 @@ CARRIER_WORDS = frozenset(
     "stop stopall unsubscribe cancel end quit optout revoke arret arrêt start yes unstop help info".split(),
 )
 MOST_SEGMENTS = 2  # of one message; the texts of a turn are sent as one SMS
-_BEGINNING_FACTS = frozenset({"channel", "answer", "told", "remarks"})  # given, or kept by the engine itself
+_BEGINNING_FACTS = frozenset({"channel", "answer", "told", "remarks", "retells", "unread"})  # given, or kept by the engine itself
 _SHOUTED_OR_QUOTED = re.compile(r"\b[A-Z]{3,}\b|[\"'“”‘’«»„]\s*(\w+)\s*[\"'“”‘’«»„]")
 
 
@@ -74,10 +74,10 @@ def _at(flow: Flow, node: Node) -> str:
 
 
 def _unreached(flow: Flow) -> Iterator[Problem]:
-    reached, ahead = set[str](), [flow.start]
+    reached, ahead = set[str](), [flow.start, *([flow.corrects] if flow.corrects else [])]
     while ahead:
         name = ahead.pop()
-        if name != OVER and name not in reached:
+        if name not in (OVER, RETURN) and name not in reached:
             reached.add(name)
             ahead += [to for _, to in flow.nodes[name].next]
     for node in flow.nodes.values():
@@ -140,7 +140,7 @@ def _eaten_answers(flow: Flow, catalogs: Catalogs) -> Iterator[Problem]:
 
 
 def _untranslated(flows: Mapping[str, Flow], catalogs: Catalogs) -> Iterator[Problem]:
-    wanted = dict.fromkeys([UNCLEAR, *(msgid for flow in flows.values() for msgid in msgids(flow))])
+    wanted = dict.fromkeys([*ENGINE_MSGIDS, *(msgid for flow in flows.values() for msgid in msgids(flow))])
     wanted |= dict.fromkeys(catalogs.get(SOURCE, {}))
     for language, texts in catalogs.items():
         for msgid in wanted:

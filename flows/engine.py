@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flows.model import (
     OVER,
+    RETURN,
     SKIPPED,
     Answer,
     Ask,
@@ -30,6 +31,10 @@ from flows.model import (
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 UNCLEAR = "unclear"  # the msgid said when an answer fits no option
+NOT_UNDERSTOOD = "person.not_understood"  # the msgid said when that happens too often in a row
+ENGINE_MSGIDS = (UNCLEAR, NOT_UNDERSTOOD)
+MOST_UNCLEAR = 3  # then a person reads it
+LONGEST_WAY = 40  # questions one can go back
 _LISTS = ("remarks", "told")
 
 
@@ -48,12 +53,21 @@ def advance(flow: Flow, position: Position, answer: Answer) -> Turn:
     """
     node, ask = _waiting_node(flow, position)
     facts = dict(position.facts)
+    if answer.kind == "back":
+        return _step_back(flow, node, facts)
+    if answer.kind == "correct" and flow.corrects and _may_correct(flow, node):
+        facts["return_to"] = node.name
+        return _walk(flow, flow.corrects, facts)
     if answer.told:
         facts["told"] = sorted({*facts.get("told", ()), *answer.told})
 
     picked = _picked(node, answer)
     given = SKIPPED
-    if picked is not None:
+    if answer.kind == "told":
+        _count_retell(node, facts)
+        if node.needs_an_answer:
+            return again(flow, Position(flow.name, node.name, facts))
+    elif picked is not None:
         given = answer.value or ""
         if not _takes_words(ask):
             _save(flow, node, facts, picked)
@@ -68,13 +82,22 @@ def advance(flow: Flow, position: Position, answer: Answer) -> Turn:
     elif _takes_words(ask):
         given = "text"
         _save(flow, node, facts, answer.text)
+        if answer.intent is None and node.adds_to:
+            facts["unread"] = "yes"
     else:
         _add(facts, "remarks", answer.text)
+        facts["unclear_count"] = facts.get("unclear_count", 0) + 1
+        if facts["unclear_count"] >= MOST_UNCLEAR:
+            wanted = Event("person_wanted", {"told": facts})
+            return Turn(None, None, (wanted, _said(NOT_UNDERSTOOD, {}, ())))
         if node.needs_an_answer or facts.get("unclear_at") != node.name:
             return _ask_again(flow, node, ask, facts)
         _save_skip(node, facts)
 
+    if answer.kind != "unclear":
+        facts.pop("unclear_count", None)
     facts.pop("unclear_at", None)
+    facts["way"] = [*facts.get("way", ()), node.name][-LONGEST_WAY:]
     return _walk(flow, _next(node, facts, given), facts)
 
 
@@ -91,9 +114,39 @@ def again(flow: Flow, position: Position) -> Turn:
     return Turn(position, ask, tuple(events))
 
 
+def nearest(flow: Flow, facts: Mapping[str, Any]) -> Turn:
+    """Go on where a flow that has lost the node of a position is nearest to it: after the last question answered that is left."""
+    last = next((name for name in reversed(facts.get("way", ())) if name in flow.nodes), None)
+    kept = dict(facts)
+    return _walk(flow, _next(flow.nodes[last], kept, "") if last else flow.start, kept)
+
+
+def _step_back(flow: Flow, node: Node, facts: dict[str, Any]) -> Turn:
+    """Ask the question before once more; its answer stays until another replaces it. Before the first there is none."""
+    way = [name for name in facts.get("way", ()) if name in flow.nodes and name != node.name]
+    to = way.pop() if way else node.name
+    facts["way"] = way
+    facts.pop("unclear_at", None)
+    return again(flow, Position(flow.name, to, facts))
+
+
+def _may_correct(flow: Flow, node: Node) -> bool:
+    return node.name != flow.corrects and all(to != RETURN for _, to in node.next)
+
+
+def _count_retell(node: Node, facts: dict[str, Any]) -> None:
+    """They were asked for what they had told: believe it, count it, and do not ask for it again."""
+    facts["retells"] = facts.get("retells", 0) + 1
+    fact = node.unless_told or node.saves
+    if fact and not facts.get(fact):
+        facts["told"] = sorted({*facts.get("told", ()), fact})
+
+
 def _walk(flow: Flow, name: str, facts: dict[str, Any]) -> Turn:
     events: list[Event] = []
     while name != OVER:
+        if name == RETURN:
+            name = facts.pop("return_to", None) or flow.returns_to or flow.start
         node = _node(flow, name)
         if _is_passed_over(node, facts):
             name = _next(node, facts, "")
@@ -130,6 +183,7 @@ def _node(flow: Flow, name: str) -> Node:
 def _is_passed_over(node: Node, facts: Mapping[str, Any]) -> bool:
     return (
         (node.unless_told is not None and node.unless_told in facts.get("told", ()))
+        or (node.if_told is not None and node.if_told not in facts.get("told", ()))
         or (node.unless_known is not None and bool(facts.get(node.unless_known)))
         or not _holds(node.when, facts, "")
     )
@@ -152,7 +206,7 @@ def _speak(node: Node, facts: dict[str, Any], events: list[Event]) -> None:
 
 
 def _is_said(say: Say, facts: Mapping[str, Any]) -> bool:
-    if not _holds(say.when, facts, ""):
+    if not _holds(say.when, facts, "") or (say.if_told and say.if_told not in facts.get("told", ())):
         return False
     if say.showing:
         return bool(_own_words(facts, say.showing))
@@ -278,7 +332,7 @@ def _read(path: Path) -> Flow:
         raise FlowError(complaint(path, error)) from None
     nodes = {name: _compiled(name, node) for name, node in in_file.nodes.items()}
     lists = frozenset([*_LISTS, *(node.adds_to for node in nodes.values() if node.adds_to)])
-    flow = Flow(in_file.flow, in_file.start, nodes, lists)
+    flow = Flow(in_file.flow, in_file.start, nodes, lists, in_file.corrects, in_file.returns_to)
     _check_ways(path, flow)
     return flow
 
@@ -289,6 +343,7 @@ def _compiled(name: str, node: NodeInFile) -> Node:
         name=name,
         next=tuple((_conditions(branch.when), branch.to) for branch in node.next),
         when=_conditions(node.when),
+        if_told=node.if_told,
         unless_told=node.unless_told,
         unless_known=node.unless_known,
         emit=tuple(
@@ -301,7 +356,7 @@ def _compiled(name: str, node: NodeInFile) -> Node:
             )
             for emit in node.emit
         ),
-        say=tuple(Say(say.say, _conditions(say.when), say.showing, say.unless_said) for say in node.say),
+        say=tuple(Say(say.say, _conditions(say.when), say.showing, say.unless_said, say.if_told) for say in node.say),
         ask=Ask(name, node.ask, options, node.unless_told) if node.ask else None,
         saves=node.saves,
         adds_to=node.adds_to,
@@ -327,9 +382,12 @@ def _check_ways(path: Path, flow: Flow) -> None:
     names = ", ".join(flow.nodes)
     if flow.start not in flow.nodes:
         raise FlowError(f"{path.name}: flow '{flow.name}' starts at '{flow.start}', which is not a node; the nodes are {names}")
+    for key, named in (("corrects", flow.corrects), ("returns_to", flow.returns_to)):
+        if named is not None and named not in flow.nodes:
+            raise FlowError(f"{path.name}: flow '{flow.name}': '{key}' names '{named}', which is not a node; the nodes are {names}")
     for node in flow.nodes.values():
         for _, to in node.next:
-            if to != OVER and to not in flow.nodes:
+            if to not in (OVER, RETURN) and to not in flow.nodes:
                 mend = f"the nodes are {names}, and the end is '{OVER}'"
                 raise FlowError(f"{path.name}: flow '{flow.name}': '{node.name}' goes to '{to}', which is not a node; {mend}")
     _check_stops(path, flow)
@@ -354,4 +412,4 @@ def _check_stops(path: Path, flow: Flow) -> None:
 
 
 def _always_asks(node: Node) -> bool:
-    return node.ask is not None and not (node.when or node.unless_told or node.unless_known)
+    return node.ask is not None and not (node.when or node.if_told or node.unless_told or node.unless_known)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 OVER = "over"  # the `next` that ends a flow
+RETURN = "return"  # the `next` that goes back to where a correction began
 SKIPPED = "skipped"  # what a fact holds when the reporter would rather not say
 
 Kind = Literal["text", "choice", "choices", "place", "time", "file"]
@@ -45,10 +46,11 @@ class Answer:
 
     ``text`` is the reporter's own words, byte for byte. ``value`` is the option's value (several, for `choices`, with commas).
     ``told`` names what a free text already tells (when where who injury online threat ongoing). ``unclear``: a choice was
-    asked and nothing fitted. ``intent`` is only a hint and the engine does not read it.
+    asked and nothing fitted. ``told``, as a kind: "I told you already". ``back``, ``correct``: the question before, or the list
+    of what can be corrected. ``intent`` is only a hint; none at all means that understanding was silent.
     """
 
-    kind: Literal["text", "option", "skip", "unclear"]
+    kind: Literal["text", "option", "skip", "unclear", "told", "back", "correct"]
     text: str
     value: str | None = None
     told: frozenset[str] = frozenset()
@@ -60,7 +62,9 @@ class Position:
     """Where a reporter is in a flow: ``Position("report", "where", {"story": ["He spat at me"], "role": "victim"})``.
 
     ``facts`` holds the answers so far, as JSON can carry them. Besides what the nodes save: ``told`` (what the narrative already
-    tells), ``remarks`` (words written where a number was asked) and ``unclear_at`` (the node that was asked twice).
+    tells), ``remarks`` (words written where a number was asked), ``retells`` (how often they were asked for what they had told),
+    and the engine's own: ``unclear_at`` (the node that was asked twice), ``unclear_count`` (answers in a row that fitted nothing),
+    ``way`` (the nodes answered, in order), ``return_to`` (where a correction began), ``unread`` (no machine read the story).
     """
 
     flow: str
@@ -103,6 +107,7 @@ class Say:
     when: Conditions = ()
     showing: str | None = None
     unless_said: str | None = None
+    if_told: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ class Node:
     name: str
     next: tuple[tuple[Conditions, str], ...]
     when: Conditions = ()
+    if_told: str | None = None
     unless_told: str | None = None
     unless_known: str | None = None
     emit: tuple[Emit, ...] = ()
@@ -138,6 +144,8 @@ class Flow:
     start: str
     nodes: Mapping[str, Node]
     lists: frozenset[str]  # the facts that grow: a list each
+    corrects: str | None = None  # the node that asks what to correct
+    returns_to: str | None = None  # where `return` goes when no correction was begun elsewhere
 
 
 # ---- what a flow file may say ---------------------------------------------------------------------------------------------
@@ -174,6 +182,7 @@ class SayInFile(_InFile):
     when: ConditionsInFile = {}
     showing: str | None = None
     unless_said: str | None = None
+    if_told: str | None = None
 
 
 class EmitInFile(_InFile):
@@ -197,6 +206,7 @@ class NodeInFile(_InFile):
     """One step of a flow file; the definitions themselves are the best example."""
 
     when: ConditionsInFile = {}
+    if_told: str | None = None
     unless_told: str | None = None
     unless_known: str | None = None
     emit: list[EmitInFile] = []
@@ -228,4 +238,6 @@ class NodeInFile(_InFile):
 class FlowInFile(_InFile):
     flow: str
     start: str
+    corrects: str | None = None
+    returns_to: str | None = None
     nodes: dict[str, NodeInFile]

@@ -83,7 +83,7 @@ def test_who_only_says_hello_is_asked_what_happened(exchange: Exchange) -> None:
 def test_what_the_story_tells_is_not_asked_for_again(tmp_path: Path) -> None:
     nlu = FakeNlu({STORY: Understanding("report", 0.9, frozenset({"when", "where"}))})
     with open_exchange(tmp_path, nlu) as exchange:
-        caller = exchange.reports(STORY, "1", "1", "My headscarf")
+        caller = exchange.reports(STORY, "1", "1", "My headscarf", "Yes, the first time")
         assert rendered("safe.ask") in caller.heard[-1]
         assert rendered("when.ask") not in "".join(caller.heard) and rendered("where.ask") not in "".join(caller.heard)
 
@@ -150,8 +150,9 @@ def test_the_menu_takes_a_name_or_a_story_too(exchange: Exchange) -> None:
 
 def test_the_language_can_be_changed_at_any_question(exchange: Exchange) -> None:
     caller = exchange.reports(STORY, "1")
-    assert caller.says("Português") == rendered("role.ask", "pt") + f"\n1 {rendered('option.role.victim', 'pt')}\n2 " + rendered(
-        "option.role.witness", "pt"
+    options = [rendered(f"option.role.{role}", "pt") for role in ("victim", "witness", "on_behalf")]
+    assert caller.says("Português") == "\n".join(
+        [rendered("role.ask", "pt"), *(f"{n} {o}" for n, o in enumerate(options, start=1))]
     )
 
 
@@ -431,7 +432,11 @@ def test_buttons_are_offered_where_there_are_buttons(tmp_path: Path) -> None:
     with open_exchange(tmp_path, channel=FakeChannel("telegram", has_buttons=True)) as exchange:
         caller = exchange.reports(STORY, "1")
         assert rendered("card.telegram") in caller.heard[0] and "1 Me" not in caller.heard[1]
-        assert [(c.number, c.label) for c in exchange.channel.sent[1].choices] == [("1", "Me"), ("2", "Someone else, I saw it")]
+        assert [(c.number, c.label) for c in exchange.channel.sent[1].choices] == [
+            ("1", "Me"),
+            ("2", "Someone else, I saw it"),
+            ("3", "Someone else, I report for them"),
+        ]
         assert rendered("motive.victim") in caller.says("Me")
 
 

@@ -88,14 +88,17 @@ def test_a_victim_is_heard_from_end_to_end() -> None:
             {
                 "report": {
                     "role": "victim",
+                    "authority": None,
                     "story": ["A man spat at me", "My son saw it"],
                     "perception": "My headscarf",
                     "when": "Yesterday",
+                    "earlier": None,
                     "where": "On the bus",
                     "safe_now": "yes",
                     "contact": "yes",
                     "told": [],
                     "remarks": [],
+                    "retells": None,
                 }
             },
         ),
@@ -129,11 +132,11 @@ def test_a_story_that_came_first_is_not_asked_for_again() -> None:
 def test_what_the_story_told_is_neither_asked_nor_invented() -> None:
     turns = play(
         REPORT,
-        [words("On Monday at school he spat at me", "when", "where"), pick("done"), pick("victim"), SKIP, pick("yes")],
+        [words("On Monday at school he spat at me", "when", "where"), pick("done"), pick("victim"), SKIP, SKIP, pick("yes")],
     )
-    assert asked_nodes(turns) == ["story", "more", "role", "motive", "safe_now", "contact"]
+    assert asked_nodes(turns) == ["story", "more", "role", "motive", "earlier", "safe_now", "contact"]
     turns += play_on(turns[-1], [pick("reporter_first"), pick("yes")])
-    assert said(turns[-2]) == ["readback.intro", "readback.story"]
+    assert said(turns[-2]) == ["readback.intro", "readback.story", "readback.when_told", "readback.where_told"]
     report = happened(turns[-1])[0][1]["report"]
     assert (report["when"], report["where"], report["told"]) == (None, None, ["when", "where"])
 
@@ -171,7 +174,7 @@ def test_an_unclear_answer_is_asked_once_more_and_then_kept_as_a_remark() -> Non
     first, second = Answer("unclear", "my cousin and me"), Answer("unclear", "both of us")
     turns = play(REPORT, [words("He spat at us"), pick("done"), first, second])
     assert said(turns[3]) == ["unclear"]
-    assert [option.value for option in turns[3].events[0].values["options"]] == ["victim", "witness"]
+    assert [option.value for option in turns[3].events[0].values["options"]] == ["victim", "witness", "on_behalf"]
     assert node(turns[3]) == "role"
     assert node(turns[4]) == "motive"
     assert turns[4].position is not None

@@ -363,7 +363,8 @@ def test_no_question_is_asked_twice_nor_for_what_was_told(tmp_path: Path, told: 
     nlu = FakeNlu({STORY: Understanding("report", 0.9, frozenset(told))})
     with open_exchange(tmp_path, nlu) as exchange:
         caller = exchange.caller()
-        for text in [t for t in VICTIM if not (t == VICTIM[4] and "when" in told) and not (t == VICTIM[5] and "where" in told)]:
+        # Whether it was the first time is a part of asking when, and asked alone where the story says when.
+        for text in [t for t in VICTIM if not (t == VICTIM[5] and "where" in told)]:
             caller.says(text)
         heard = "\n".join(caller.heard)
         for question in ("story.ask", "motive.victim", "when.ask", "where.ask", "safe.ask", "contact.ask"):

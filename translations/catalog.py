@@ -25,8 +25,10 @@ HERE = Path(__file__).parent
 
 Kind = Literal[
     "yes", "no", "skip", "dont_know", "silent_stop", "person", "new", "greeting", "emergency",
+    "told_already", "back", "correction", "later", "abuse", "self_harm", "child_risk", "adult_risk",
     "carrier_stop", "carrier_start", "carrier_help",
 ]  # fmt: skip
+ANYWHERE = frozenset({"emergency", "self_harm", "child_risk", "adult_risk"})
 # Scripts that put no space between words: a phrase is looked for anywhere in the text.
 _UNSPACED = frozenset({"Hani", "Kana", "Hang"})
 # One letter typed on different keyboards.
@@ -88,12 +90,12 @@ def words(language: str, kind: Kind) -> frozenset[str]:
 def matches_word(text: str, kind: Kind, language: str | None = None) -> bool:
     """True when the whole text is one of the words, whatever its case, accents and punctuation; without a language, in any.
 
-    ``emergency`` is looked for inside the text, as whole words.
+    Words of danger (``ANYWHERE``) are looked for inside the text, as whole words.
     """
     said = normalised(text)
     if not said:
         return False
-    if kind == "emergency":
+    if kind in ANYWHERE:
         return any(_holds(said, phrase) for phrase in _listened_for(kind, language))
     return said in _listened_for(kind, language)
 

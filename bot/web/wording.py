@@ -79,6 +79,7 @@ ACTIONS: Mapping[str, str] = {
     "decided": "wrote down a decision",
     "closed": "closed the case",
     "person_wanted": "The reporter asked for a person",
+    "asked_again": "The reporter was asked for something they had already told (a retell)",
     "check_in_due": "A check-in was due; it is left to whoever holds the case",
     "check_ins_ended": "The reporter wants no more check-ins",
     "emergency_words": "The reporter used emergency words",
