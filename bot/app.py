@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from bot import inbox, outbox, staff
+from bot import inbox, metrics, outbox, staff
 from bot.channels.telegram import TelegramChannel, TelegramSettings
 from bot.channels.telegram import routes as telegram_routes
 from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as sms_routes
 from bot.conversation import EFFECTS, Conversation, Voice
+from bot.engines import Engines
 from bot.intake import Door
 from bot.keys import KEY_BYTES, ServiceKey
 from bot.messages import Channel, Delivery, IncomingMessage, TransportError
@@ -174,8 +175,16 @@ def build_app(settings: Settings) -> FastAPI:
         app.include_router(sms_routes(sms, settings.public_url, accept, record_delivery))
     if isinstance(telegram, TelegramChannel):
         app.include_router(telegram_routes(telegram, accept))
-    app.mount("/", web.console(made.store, settings, made.translator))
+    beside = engines(made)
+    app.include_router(metrics.routes(made.store, beside, settings.metrics_token.get_secret_value(), settings.database_folder))
+    app.mount("/", web.console(made.store, settings, made.translator, beside))
     return app
+
+
+def engines(made: Parts) -> Engines:
+    """The two processes beside us; Rasa only where it is to be used."""
+    understands = made.nlu.is_there if isinstance(made.nlu, NluClient) else None
+    return Engines(understands, lambda: made.translator.ping() is not None)
 
 
 def _closing(made: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     session_idle_minutes: Annotated[int, Field(description="Minutes after which a signed-in caseworker is signed out.", gt=0)] = 30
     check_in_hour: Annotated[int, Field(description="Local hour at which check-ins are sent.", ge=8, le=20)] = 11
     time_zone: Annotated[str, Field(description="Time zone of the reporters (IANA).")] = "Europe/London"
+    metrics_token: Annotated[
+        SecretStr,
+        Field(description="Lets a monitoring system of another machine read /health and /metrics; empty: this one alone."),
+    ] = SecretStr("")
     secure_cookies: Annotated[bool, Field(description="Send the console's cookie over https only.")] = True
 
     @field_validator("nlu_url")

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from bot.cases import NotYours
+from bot.engines import Engines
 from bot.settings import Settings
 from bot.store import Store
 from bot.web import case_pages, login, queue, replies
@@ -17,13 +18,17 @@ from bot.web.guard import Guard
 __all__ = ["Translates", "console"]
 
 
-def console(store: Store, settings: Settings, translator: Translates) -> FastAPI:
-    """The pages under /sign-in, /queue and /cases, as one application to be mounted at the root."""
+def console(store: Store, settings: Settings, translator: Translates, engines: Engines | None = None) -> FastAPI:
+    """The pages under /sign-in, /queue and /cases, as one application to be mounted at the root.
+
+    ``engines``: whose silence the queue's page mentions.
+    """
     desk = Desk.furnished(store, settings, translator)
     app = FastAPI(title="Tellonce", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, desk=desk)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for part in (login, queue, case_pages, replies):
+    app.include_router(queue.routes(desk, engines))
+    for part in (login, case_pages, replies):
         app.include_router(part.routes(desk))
     app.add_exception_handler(NotSignedIn, login.asks_to_sign_in(desk))
     app.add_exception_handler(OldForm, login.shows_text_back(desk))

@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot import cases, clock, staff
+from bot.engines import Engines
 from bot.web.desk import Desk, go_to
 
 AT_MOST = 100
 TABS = {"open": ("open", "claimed"), "closed": ("closed",)}
 
 
-def routes(desk: Desk) -> APIRouter:
+def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
     router = APIRouter()
 
     @router.get("/")
@@ -32,7 +33,8 @@ def routes(desk: Desk) -> APIRouter:
             rows = cases.queue(db, member, TABS[tab], AT_MOST)
             newcomers = staff.waiting_to_be_let_in(db, member)
         rows_part, seen = _rows(desk, tab, rows)
-        return desk.page("queue.html", member, tab=tab, rows_part=rows_part, seen=seen, newcomers=newcomers)
+        missing = engines.missing() if engines else []
+        return desk.page("queue.html", member, tab=tab, rows_part=rows_part, seen=seen, newcomers=newcomers, missing=missing)
 
     @router.get("/queue/rows")
     def rows(request: Request, tab: str = "open", seen: str = "") -> Response:
