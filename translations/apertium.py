@@ -204,7 +204,8 @@ class _Pipe:
 
 def _read_answer(answer: str) -> Rendered:
     text = answer.removesuffix("[]").rstrip().removesuffix(".")
-    unknown = len(_MARKED.findall(text))
+    # A name and a placeholder are rightly unknown.
+    unknown = len(re.findall(r"(?<!\\)[*@#](?=[^\W\d_])(?![A-Z])", text))
     text = re.sub(r"\\(.)", r"\1", _MARKED.sub("", text))
     return Rendered(re.sub(r"\s+", " ", text).strip(), unknown)
 

@@ -1,6 +1,7 @@
 """SMS spelling into the spelling a translation model has seen; only the working copy changes, never the reporter's own words.
 
-A tiny model that reads "nao quero q minha familia saiba" loses the "nao". One table a language, whole words, any case.
+A tiny model that reads "nao quero q minha familia saiba" loses the "nao". What a word alone cannot tell stands here; the words
+themselves stand in spellings.py.
 """
 
 from __future__ import annotations
@@ -9,44 +10,44 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-_PORTUGUESE = """
-q=que oq=o que oque=o que pq=porque pqe=porque porq=porque vc=você vcs=vocês voce=você voces=vocês td=tudo tds=todos tb=também
-tbm=também tmb=também tambem=também n=não ñ=não nao=não naum=não nn=não ngm=ninguém ninguem=ninguém nenhm=nenhum alguem=alguém
-mae=mãe familia=família odio=ódio onibus=ônibus c=com cm=com to=estou tô=estou tou=estou ta=está tá=está tava=estava tavam=estavam
-eh=é hj=hoje cmg=comigo ctg=contigo mto=muito mt=muito mts=muitos muinto=muito policia=polícia pra=para pro=para o pras=para as
-pros=para os agr=agora dps=depois msm=mesmo msma=mesma qd=quando qdo=quando qnd=quando qm=quem obg=obrigado vlw=obrigado pfv=por
-favor blz=tudo bem sla=não sei hrs=horas ja=já so=só ate=até irma=irmã irmas=irmãs manha=manhã amanha=amanhã medico=médico
-predio=prédio agua=água rapido=rápido ultima=última proximo=próximo estao=estão vao=vão sao=são dao=dão mao=mão maos=mãos
-chao=chão pao=pão cao=cão aki=aqui axo=acho fds=fim de semana gnt=gente d=de p=para numero=número vitima=vítima indio=índio
-indigena=indígena catolico=católico evangelico=evangélico muculmano=muçulmano muculmana=muçulmana judaica=judaica
-africano=africano cabeca=cabeça braco=braço preconceito=preconceito racismo=racismo criancas=crianças crianca=criança
-comecou=começou ameacou=ameaçou ameaca=ameaça ameacas=ameaças ameacaram=ameaçaram onti=ontem otem=ontem ontm=ontem
-"""
+from translations.spellings import SPELLINGS
 
-_ENGLISH = """
-u=you ur=your r=are pls=please plz=please dont=don't doesnt=doesn't didnt=didn't cant=can't couldnt=couldn't wont=won't
-wouldnt=wouldn't isnt=isn't wasnt=wasn't arent=aren't werent=weren't havent=haven't hasnt=hasn't hadnt=hadn't shouldnt=shouldn't
-im=I'm ive=I've thx=thanks ty=thank you tnx=thanks ppl=people bc=because cuz=because coz=because b4=before 2day=today
-2moro=tomorrow 2nite=tonight tmrw=tomorrow yest=yesterday msg=message gonna=going to wanna=want to gotta=have to abt=about
-smth=something sb=somebody sth=something w=with wth=with hes=he's shes=she's theyre=they're youre=you're thats=that's whats=what's
-i=I nobodys=nobody's noone=no one rn=right now
-"""
-
-
-def _table(entries: str) -> Mapping[str, str]:
-    # "por favor" holds a space, so an entry runs until the next word that holds "=".
-    return dict(re.findall(r"(\S+?)=(.+?)(?=\s+\S+=|\s*\Z)", " ".join(entries.split())))
-
-
-_SPELLINGS: Mapping[str, Mapping[str, str]] = {"pt": _table(_PORTUGUESE), "en": _table(_ENGLISH)}
 # Portuguese keeps its nasal endings apart: no word of four letters or more ends in a plain "ao".
 _ENDINGS: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
     "pt": (
         (re.compile(r"(?<=[a-z]{2})(?<!ul)(?<!al)cao\b"), "ção"),
         (re.compile(r"(?<=[a-z]{2})coes\b"), "ções"),
+        (re.compile(r"(?<=[a-z]{2})ancia\b"), "ância"),
+        (re.compile(r"(?<=[a-z]{2})encia\b"), "ência"),
         (re.compile(r"(?<=[a-z]{2})ao\b"), "ão"),
         (re.compile(r"(?<=[a-z]{2})oes\b"), "ões"),
     )
+}
+_NOT_COUNTED = (
+    "the my me him her them us u you your his our their this that it a an go be get do come see hear learn stop leave keep say "
+    "tell kill make take give help call talk know work school report open speak build live hit hurt pay read write find being "
+    "kissing"
+)
+_UNCOUNTED = "|".join(_NOT_COUNTED.split())
+# Words that mean something only beside others. A "2" becomes "to" only where it cannot be a number: a number is evidence.
+_IN_PLACE: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
+    "en": (
+        (re.compile(rf"(?<=[a-z]) 2 (?=(?:{_UNCOUNTED})\b)", re.IGNORECASE), " to "),
+        (re.compile(r"\b(scared|afraid|refused|tried|trying|going|allowed|able|supposed) 2 (?=[a-z])", re.IGNORECASE), r"\1 to "),
+        (re.compile(rf"(?<=[a-z]) 4 (?=(?:{_UNCOUNTED}|no|two|three|four|five|six|\d+)\b)", re.IGNORECASE), " for "),
+        (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
+        (re.compile(r"(?<=\w) w/ ?(?=\w)", re.IGNORECASE), " with "),
+    ),
+    "pt": (
+        (re.compile(r"\b(meu|teu|seu|nosso|no|do|ao|pro|esse|este|outro|cada) pais\b", re.IGNORECASE), r"\1 país"),
+        # The models read "até em casa" as "even at home".
+        (re.compile(r"\bat[eé] em casa\b", re.IGNORECASE), "até casa"),
+    ),
+    "fr": (
+        (re.compile(r"\bchui\b", re.IGNORECASE), "je suis"),
+        (re.compile(r"\bj (?=[aeiouyhéèê])", re.IGNORECASE), "j'"),
+    ),
+    "it": ((re.compile(r"\bnn (?=\w)", re.IGNORECASE), "non "),),
 }
 _WORD = re.compile(r"(?<![\w'’@#/.-])\w+(?![\w'’@])")
 _LETTERS_REPEATED = re.compile(r"([^\W\d_])\1{3,}")
@@ -64,7 +65,9 @@ def normalise(sentence: str, language: str) -> str:
     text = _LETTERS_REPEATED.sub(r"\1\1", text)
     text = _MARKS_REPEATED.sub(r"\1", text)
     text = _quiet(text)
-    spellings = _SPELLINGS.get(language, {})
+    spellings = SPELLINGS.get(language, {})
+    for words, proper in _IN_PLACE.get(language, ()):
+        text = words.sub(proper, text)
     text = _WORD.sub(lambda word: _spelled(word[0], spellings), text)
     for ending, proper in _ENDINGS.get(language, ()):
         text = ending.sub(proper, text)

@@ -9,6 +9,7 @@ from translations.draft import Rendered, draft
 from translations.normalise import normalise
 from translations.protect import protect, restore
 from translations.scripts import scripts_of
+from translations.spellings import SPELLINGS
 
 LATIN = frozenset({"Latn"})
 
@@ -20,7 +21,7 @@ LATIN = frozenset({"Latn"})
         ("ngm me ajudou", "Ninguém me ajudou."),
         ("N QUERO IR NA POLICIA", "Não quero ir na polícia."),
         ("socorrooooooo!!!!!", "Socorroo!"),
-        ("houve agressao e ameacas, eles estao la", "Houve agressão e ameaças, eles estão la."),
+        ("houve agressao e ameacas, eles estao la", "Houve agressão e ameaças, eles estão lá."),
         ("vamos ao hospital", "Vamos ao hospital."),
         ("falei com XX1 hj", "Falei com XX1 hoje."),
         ("sim", "Sim."),
@@ -43,8 +44,42 @@ def test_sms_english_is_read_as_written_english(said: str, read: str) -> None:
     assert normalise(said, "en") == read
 
 
+@pytest.mark.parametrize(
+    ("language", "said", "read"),
+    [
+        ("en", "i want 2 report my boss", "I want to report my boss."),
+        ("en", "they waited 4 me w/o a word n left", "They waited for me without a word and left."),
+        ("en", "2 men hit 4 women at 2 am", "2 men hit 4 women at 2 am."),
+        ("pt", "volta pro teu pais", "Volta para o teu país."),
+        ("pt", "os meus pais viram", "Os meus pais viram."),
+        ("es", "xq no kiero q sepa", "Porque no quiero que sepa."),
+        ("fr", "jsp pk il ma frappé", "Je ne sais pas pourquoi il ma frappé."),
+        ("it", "nn so xke ke e successo", "Non so perché che e successo."),
+        ("de", "hab angst weiss nich", "Habe angst weiß nicht."),
+        ("pl", "nwm kto to byl", "Nie wiem kto to był."),
+        ("ro", "nush cine politia", "Nu știu cine poliția."),
+        ("tr", "cok korkuyom degil mi", "Çok korkuyorum değil mi."),
+        ("ru", "незнаю чё делать", "Не знаю что делать."),
+        ("uk", "незнаю шо робити", "Не знаю що робити."),
+        ("vi", "ko dc về nhà", "Không được về nhà."),
+        ("tl", "d q alam kc", "Hindi ko alam kasi."),
+        ("ar", "مابدي اهلي", "لا أريد اهلي."),
+    ],
+)
+def test_phones_are_read_in_many_languages(language: str, said: str, read: str) -> None:
+    assert normalise(said, language) == read
+
+
+def test_every_spelling_leads_to_another_and_none_in_a_circle() -> None:
+    assert len(SPELLINGS) >= 10
+    for language, table in SPELLINGS.items():
+        for short, proper in table.items():
+            assert short == short.lower() != proper
+            assert normalise(normalise(short, language), language) == normalise(short, language), (language, short)
+
+
 def test_another_language_keeps_its_own_words() -> None:
-    assert normalise("q tal", "es") == "Q tal."
+    assert normalise("q tal", "ko") == "Q tal."
 
 
 @pytest.mark.parametrize(
@@ -61,6 +96,14 @@ def test_facts_travel_as_placeholders_and_come_back(text: str, facts: tuple[str,
     masked, found = protect(text)
     assert found == facts
     assert restore(masked, found) == text
+
+
+def test_known_names_travel_as_placeholders_too() -> None:
+    masked, found = protect("o Rui Preto e a Ana viram", ("Rui Preto", "Ana", ""))
+    assert found == ("Rui Preto", "Ana")
+    assert restore(masked, found) == "o Rui Preto e a Ana viram"
+    assert protect("as Anas e Ruim", ("Ana", "Rui"))[1] == ()
+    assert protect("a+b (x", ("(x", "a+b"))[0] is not None
 
 
 def test_a_lost_or_doubled_placeholder_is_noticed() -> None:
@@ -101,6 +144,11 @@ def test_a_text_without_words_is_left_alone() -> None:
         ("Estou com medo.", '""""""""""', "repeats"),
         ("Estou com medo.", " ", "empty"),
         ("Estou com medo.", "Мне страшно.", "wrong_script"),
+        ("Ele me bateu.", "He did not hit.", "negation_gained"),
+        ("Ele tem dois metros.", "It has two meters.", "who_changed"),
+        ("Ele disse que me ia matar.", "He said I was going to kill myself.", "who_changed"),
+        ("Chamaram meu irmão de viado.", "They called my brother away.", "slur"),
+        ("Eles me seguiram até a porta da igreja.", "They followed me.", "length"),
     ],
 )
 def test_a_suspicious_translation_is_flagged_in_words(source: str, target: str, flag: str) -> None:
@@ -119,6 +167,43 @@ def test_a_suspicious_translation_is_flagged_in_words(source: str, target: str, 
 )
 def test_a_sound_translation_is_not_flagged(source: str, target: str) -> None:
     assert quality.flags(source, target, "pt", "en", LATIN) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "languages"),
+    [
+        ("Nadie me ayudó.", "Anybody helped me.", ("es", "en")),
+        ("Ningú em va ajudar.", "Anybody helped me.", ("ca", "en")),
+        ("Je ne veux pas que tu viennes.", "I want you to come.", ("fr", "en")),
+        ("Do not go home.", "Vá para casa.", ("en", "pt")),
+        ("Nobody believed me.", "Todos acreditaram em mim.", ("en", "pt")),
+    ],
+)
+def test_a_lost_not_is_flagged_in_every_route_we_have(source: str, target: str, languages: tuple[str, str]) -> None:
+    assert "negation_lost" in quality.flags(source, target, *languages, LATIN)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "languages"),
+    [
+        ("O motorista não quis baixar a rampa.", "The driver refused to lower the ramp.", ("pt", "en")),
+        ("We are afraid to open the window.", "Temos medo de abrir a janela.", ("en", "pt")),
+        ("Une personne m'a insultée.", "A person insulted me.", ("fr", "en")),
+        ("Chamaram-me bicha.", "They called me a faggot.", ("pt", "en")),
+        ("Vi na internet.", "I saw it on the internet.", ("pt", "en")),
+    ],
+)
+def test_what_is_said_otherwise_is_not_flagged(source: str, target: str, languages: tuple[str, str]) -> None:
+    assert quality.flags(source, target, *languages, LATIN) == ()
+
+
+def test_every_flag_is_a_sentence_without_a_percentage() -> None:
+    for flag in ("negation_lost", "who_changed", "slur", "rough_gist", "engine_down", "details_listed", "length"):
+        said = quality.flag_in_words(flag)
+        assert " " in said
+        assert "%" not in said
+        assert "_" not in said
+    assert quality.flag_in_words("something_new") == "something new"
 
 
 def test_sentences_end_where_they_end_in_any_alphabet() -> None:
