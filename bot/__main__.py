@@ -10,12 +10,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bot import app, chat, doctor, lines, processes, staff
+from bot import app, chat, doctor, lines, processes, rotation, staff
 from bot import language_commands as languages
 from bot import settings as all_settings
+from bot.key_files import KeyFile, KeyProblem
 from bot.privacy import quiet_logs
 from bot.settings import Settings, WrongSetting
-from bot.store import WrongSchema
+from bot.store import WrongSchema, require_schema
 from flows import engine
 from flows.model import FlowError
 from translations import downloads, packages
@@ -26,7 +27,9 @@ language_commands = typer.Typer(no_args_is_help=True, help="Look after the langu
 staff_commands = typer.Typer(no_args_is_help=True, help="Look after the caseworkers.")
 commands.add_typer(flow_commands, name="flows")
 commands.add_typer(language_commands, name="languages")
+key_commands = typer.Typer(no_args_is_help=True, help="Look after the service key.")
 commands.add_typer(staff_commands, name="staff")
+commands.add_typer(key_commands, name="keys")
 
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line in, one a line out.")]
 
@@ -35,7 +38,7 @@ def main() -> None:
     """Run a command; what stops it is said in a sentence."""
     try:
         commands()
-    except (WrongSetting, WrongSchema, FlowError, staff.NameTaken, packages.PackageError) as error:
+    except (WrongSetting, WrongSchema, KeyProblem, FlowError, staff.NameTaken, packages.PackageError) as error:
         _stop(str(error))
 
 
@@ -236,6 +239,27 @@ def disable() -> None:
 def reset() -> None:
     """Give a caseworker a new password."""
     _not_yet()
+
+
+@key_commands.command()
+def rotate(
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Leave the old version in the file: other machines get it later.")
+    ] = False,
+) -> None:
+    """Give the service key a new version and put every row under it, while everything runs."""
+    settings = _settings()
+    store = app.open_store(settings)
+    require_schema(store.engine)
+    rotation.require_key(store)
+    done = rotation.rotate(store, KeyFile(settings.key_file), retires=not keep_old, heard=print)
+    if done.damaged:
+        print(*(f"does not open: {where}" for where in done.damaged), sep="\n")
+        _stop("these rows open with no version of the key, so the old one stays in the file; everything else is under the new one")
+    if done.is_retired:
+        print("The old version is gone from the file. Copies of it open backups from before today: keep or destroy them together.")
+    else:
+        print("The old version is still in the file. Once every machine has the new file, run `tellonce keys rotate` again.")
 
 
 @commands.command()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from bot import inbox, metrics, outbox, staff
+from bot import inbox, metrics, outbox, rotation, staff
 from bot.channels.telegram import TelegramChannel, TelegramSettings
 from bot.channels.telegram import routes as telegram_routes
 from bot.channels.terminal import Terminal
@@ -20,7 +20,7 @@ from bot.channels.twilio_sms import routes as sms_routes
 from bot.conversation import EFFECTS, Conversation, Voice
 from bot.engines import Engines
 from bot.intake import Door
-from bot.keys import KEY_BYTES, ServiceKey
+from bot.key_files import KeyFile
 from bot.messages import Channel, Delivery, IncomingMessage, TransportError
 from bot.privacy import Vault
 from bot.settings import Settings, WrongSetting
@@ -56,9 +56,10 @@ class Parts:
 
 
 def parts(settings: Settings, channels: Mapping[str, Channel] | None = None) -> Parts:
-    """Open the store and join everything. Raises WrongSetting, WrongSchema, FlowError: each says what to do."""
+    """Open the store and join everything. Raises WrongSetting, WrongSchema, KeyProblem, FlowError: each says what to do."""
     store = open_store(settings)
     require_schema(store.engine)
+    rotation.require_key(store)
     with store.reading() as db:
         if not staff.has_team(db):
             raise WrongSetting("nobody could read a report yet: run `tellonce staff add NAME`")
@@ -113,39 +114,25 @@ def unset_variables() -> Mapping[str, Sequence[str]]:
 
 
 def open_store(settings: Settings) -> Store:
-    """The database with its service key. Raises WrongSetting when the key is missing or damaged."""
-    return Store(engine_for(settings.database), Vault(read_service_key(settings)))
+    """The database with its service key. Raises KeyProblem when the key is missing or damaged."""
+    return Store(engine_for(settings.database), open_vault(settings))
+
+
+def open_vault(settings: Settings) -> Vault:
+    """What opens addresses and working text. Raises KeyProblem."""
+    return Vault(KeyFile(settings.key_file).open())
 
 
 def set_up_store(settings: Settings) -> Store:
     """Bring the database to this release, making a service key for a database that holds nothing yet."""
     database = engine_for(settings.database)
     if not settings.key_file.exists() and schema_state(database) == "empty":
-        _make_service_key(settings)
+        KeyFile(settings.key_file).make()
+    vault = open_vault(settings)
     migrate(database)
-    return Store(database, Vault(read_service_key(settings)))
-
-
-def read_service_key(settings: Settings) -> ServiceKey:
-    """Raises WrongSetting."""
-    try:
-        secret = bytes.fromhex(settings.key_file.read_text().strip())
-    except FileNotFoundError:
-        raise WrongSetting(
-            f"the service key {settings.key_file} is missing: put it back from where you keep it "
-            "(set TELLONCE_SERVICE_KEY_FILE if it lies elsewhere); for a new installation run `tellonce migrate`"
-        ) from None
-    except (OSError, ValueError):
-        raise WrongSetting(f"the service key {settings.key_file} cannot be read or is not one: put the right file there") from None
-    if len(secret) != KEY_BYTES:
-        raise WrongSetting(f"the service key {settings.key_file} is not a key: it should hold {KEY_BYTES * 2} hexadecimal digits")
-    return ServiceKey(secret)
-
-
-def _make_service_key(settings: Settings) -> None:
-    settings.key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(settings.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(ServiceKey.generate().hex() + "\n")
+    store = Store(database, vault)
+    rotation.remember_key(store)
+    return store
 
 
 # -- serve and work ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -43,22 +43,92 @@ def derive(secret: bytes, purpose: str, length: int = KEY_BYTES) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=b"tellonce/" + purpose.encode()).derive(secret)
 
 
+@dataclass(frozen=True)
+class KeyRing:
+    """The service key in all its living versions: ``KeyRing({1: b"…", 2: b"…"})``.
+
+    ``secrets``: version (1 to 255) to 32 bytes; the newest encrypts, all of them open. ``look_ups`` (80 bytes) is what blind
+    indexes and receipts hang on: it stays the same when versions come and go.
+    """
+
+    secrets: Mapping[int, bytes]
+    look_ups: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not self.secrets or any(len(s) != KEY_BYTES for s in self.secrets.values()):
+            raise ValueError("a service key has 32 bytes")
+        if not all(1 <= version <= _LAST_VERSION for version in self.secrets):
+            raise ValueError(f"versions of a service key count from 1 to {_LAST_VERSION}")
+        if len(self.look_ups) not in (0, _LOOK_UPS):
+            raise ValueError(f"the look-ups of a service key have {_LOOK_UPS} bytes")
+        if not self.look_ups:
+            object.__setattr__(self, "look_ups", _look_ups(self.secrets[min(self.secrets)]))
+
+    @property
+    def newest(self) -> int:
+        return max(self.secrets)
+
+    def with_new_version(self) -> KeyRing:
+        return KeyRing({**self.secrets, self.newest + 1: ServiceKey.generate()}, self.look_ups)
+
+    def without_old_versions(self) -> KeyRing:
+        return KeyRing({self.newest: self.secrets[self.newest]}, self.look_ups)
+
+    def as_text(self) -> str:
+        """As it lies in a file: a line a version, and a line of look-ups once the version they came from is gone."""
+        lines = [f"{version} {secret.hex()}" for version, secret in sorted(self.secrets.items())]
+        if _look_ups(self.secrets[min(self.secrets)]) != self.look_ups:
+            lines.append(f"look-ups {self.look_ups.hex()}")
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def from_text(text: str) -> KeyRing:
+        """Read what as_text() wrote, or a single line of 64 hexadecimal digits (version 1). Raises ValueError without the text."""
+        secrets, look_ups = {}, b""
+        try:
+            for line in filter(str.strip, text.splitlines()):
+                name, value = ["1", *line.split()][-2:]
+                if name == "look-ups":
+                    look_ups = bytes.fromhex(value)
+                    continue
+                if int(name) in secrets or len(line.split()) > 2:
+                    raise ValueError
+                secrets[int(name)] = bytes.fromhex(value)
+        except ValueError:
+            raise ValueError("every line of a service key is a version and 64 hexadecimal digits") from None
+        return KeyRing(secrets, look_ups)
+
+
+_LOOK_UPS = KEY_BYTES * 2 + argon2id.SALTBYTES
+_LAST_VERSION = 255
+
+
+def _look_ups(secret: bytes) -> bytes:
+    return derive(secret, "blind index") + derive(secret, "receipt") + derive(secret, "receipt salt", argon2id.SALTBYTES)
+
+
 class ServiceKey:
     """The key of the running service: encrypts working text and addresses, makes blind indexes.
 
-    ``secret`` is 32 bytes. A ciphertext is version (1 byte), nonce (12), AES-256-GCM text and tag.
+    ``given`` is a ring, or 32 bytes that are its only version. A ciphertext is version (1 byte), nonce (12), AES-256-GCM text and
+    tag. ``look_again`` is asked before each encryption, and when a ciphertext of an unknown version is met: it returns the ring
+    if that has changed, else None.
     """
 
-    def __init__(self, secret: bytes, version: int = 1, older: Sequence[tuple[int, bytes]] = ()) -> None:
-        if any(len(s) != KEY_BYTES for s in (secret, *(o for _, o in older))):
-            raise ValueError("a service key has 32 bytes")
-        self.version = version
-        self._boxes = {v: AESGCM(derive(s, "working text")) for v, s in [*older, (version, secret)]}
-        # Look-ups must go on matching after a rotation, so they hang on the oldest key of the ring.
-        first = older[0][1] if older else secret
-        self._index_key = derive(first, "blind index")
-        self._receipt_key = derive(first, "receipt")
-        self._receipt_salt = derive(first, "receipt salt", argon2id.SALTBYTES)
+    def __init__(self, given: KeyRing | bytes, look_again: Callable[[bool], KeyRing | None] = lambda is_missing: None) -> None:
+        self._look_again = look_again
+        self._take(given if isinstance(given, KeyRing) else KeyRing({1: given}))
+
+    def _take(self, ring: KeyRing) -> None:
+        self.ring = ring
+        self._boxes = {v: AESGCM(derive(s, "working text")) for v, s in ring.secrets.items()}
+        self._index_key, self._receipt_key = ring.look_ups[:KEY_BYTES], ring.look_ups[KEY_BYTES : 2 * KEY_BYTES]
+        self._receipt_salt = ring.look_ups[2 * KEY_BYTES :]
+
+    @property
+    def version(self) -> int:
+        """The version that encrypts."""
+        return self.ring.newest
 
     @staticmethod
     def generate() -> bytes:
@@ -67,14 +137,22 @@ class ServiceKey:
 
     def encrypt(self, text: bytes, place: str) -> bytes:
         """Encrypt ``text`` so that it opens only at ``place`` (table, column and row id)."""
-        nonce = os.urandom(_NONCE)
-        return bytes([self.version]) + nonce + self._boxes[self.version].encrypt(nonce, text, place.encode())
+        if changed := self._look_again(False):
+            self._take(changed)
+        nonce, boxes = os.urandom(_NONCE), self._boxes
+        version = max(boxes)
+        return bytes([version]) + nonce + boxes[version].encrypt(nonce, text, place.encode())
 
     def decrypt(self, box: bytes, place: str) -> bytes:
         """Open what encrypt() made for the same ``place``. Raises WrongKey."""
-        opener = self._boxes.get(box[0]) if len(box) > 1 + _NONCE else None
+        if len(box) <= 1 + _NONCE:
+            raise WrongKey(f"{place}: the text is damaged, only {len(box)} bytes are left of it")
+        if box[0] not in self._boxes and (changed := self._look_again(True)):
+            self._take(changed)
+        opener = self._boxes.get(box[0])
         if opener is None:
-            raise WrongKey(f"{place}: written under a service key this process does not have")
+            known = ", ".join(map(str, sorted(self._boxes)))
+            raise WrongKey(f"{place}: written under version {box[0]} of the service key; this process has {known} alone")
         try:
             return opener.decrypt(box[1 : 1 + _NONCE], box[1 + _NONCE :], place.encode())
         except InvalidTag:

@@ -46,6 +46,14 @@ def _while(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
+class Installation(SQLModel, table=True):
+    """One row: which service key is this database's own (a keyed hash), and the version it has reached."""
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    key_check: bytes
+    key_version: int
+
+
 # -- teams and caseworkers -----------------------------------------------------------------------------------------------------
 
 

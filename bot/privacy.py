@@ -33,6 +33,11 @@ class Vault:
         """Raises keys.WrongKey."""
         return json.loads(self._key.decrypt(box, place(table, column, row)))
 
+    @property
+    def key_version(self) -> int:
+        """The version of the service key that encrypts."""
+        return self._key.version
+
     def index(self, value: str, purpose: str) -> bytes:
         return self._key.blind_index(value, purpose)
 

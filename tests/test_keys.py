@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import keys
-from bot.keys import KeyPair, ServiceKey, SessionSecret, WrongKey
+from bot.keys import KeyPair, KeyRing, ServiceKey, SessionSecret, WrongKey
 
 KEY = ServiceKey(bytes(range(32)))
 OTHER_KEY = ServiceKey(bytes(32))
@@ -59,7 +59,7 @@ def test_a_refusal_holds_nothing_of_the_text() -> None:
 
 def test_an_older_service_key_still_opens_and_the_index_stays() -> None:
     old, new = bytes(range(32)), bytes(range(1, 33))
-    before, after = ServiceKey(old, 1), ServiceKey(new, 2, [(1, old)])
+    before, after = ServiceKey(old), ServiceKey(KeyRing({1: old, 2: new}))
     assert after.decrypt(before.encrypt(b"words", PLACE), PLACE) == b"words"
     assert after.blind_index("+447700900123", "address") == before.blind_index("+447700900123", "address")
     assert after.receipt_verifier("4929713620583941") == before.receipt_verifier("4929713620583941")
