@@ -40,6 +40,21 @@ _IN_PLACE: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
     ),
     "pt": (
         (re.compile(r"\b(meu|teu|seu|nosso|no|do|ao|pro|esse|este|outro|cada) pais\b", re.IGNORECASE), r"\1 país"),
+        # European word order: the models read "que me ia matar" as "that I was going to kill myself".
+        (
+            re.compile(
+                r"\b(me|nos|te|lhe) (ia|iam|vai|vão|quer|querem|queria|queriam|quis|tentou|tentaram|vinha|foi|foram) (\w+r)\b",
+                re.IGNORECASE,
+            ),
+            r"\2 \1 \3",
+        ),
+        # Papers become "roles", and shouting with somebody is shouting at them.
+        (
+            re.compile(r"\b(tenho|temos|tem|têm|tinha|ter|sem|meus|nossos) (?:os )?pap(?:el|éis|eis)\b", re.IGNORECASE),
+            r"\1 documentos",
+        ),
+        (re.compile(r"\b(grit\w+) (?:com nós|co[n]?nosco|com a gente)\b", re.IGNORECASE), r"\1 para nós"),
+        (re.compile(r"\b(grit\w+) comigo\b", re.IGNORECASE), r"\1 para mim"),
         # The models read "até em casa" as "even at home".
         (re.compile(r"\bat[eé] em casa\b", re.IGNORECASE), "até casa"),
     ),

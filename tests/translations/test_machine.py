@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from translations import machine, packages
+from translations import lexicon, machine, packages
 from translations.machine import Translator
 
 Process = tuple[subprocess.Popen[bytes], Path]
@@ -34,6 +34,56 @@ def test_a_negation_survives_in_careful_and_in_sms_spelling(translator: Translat
     made = translator.translate(said, "pt", "en")
     assert made.text == "I don't want my family to know."
     assert made.flags == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("Ele disse que me ia matar.", "He said he was going to kill me."),
+        ("eles me querem matar", "They want to kill me."),
+        ("Eles vão nos matar.", "They will kill us."),
+        ("ele gritou comigo", "He yelled at me."),
+    ],
+)
+def test_who_does_what_to_whom_survives(translator: Translator, said: str, meant: str) -> None:
+    made = translator.translate(said, "pt", "en")
+    assert (made.text, made.flags) == (meant, ())
+
+
+def test_an_insult_the_model_does_not_know_is_flagged_and_explained(translator: Translator) -> None:
+    said = "chamaram meu irmao de viado"
+    assert "slur" in translator.translate(said, "pt", "en").flags
+    assert [one.literal for one in lexicon.gloss(said, "pt")] == ["deer; faggot"]
+
+
+def test_known_names_come_through_as_they_are_written(translator: Translator) -> None:
+    made = translator.translate("a Rosa Pereira e o Bento me ajudaram", "pt", "en", names=["Rosa Pereira", "Bento"])
+    assert made.text is not None
+    assert "Rosa Pereira" in made.text
+    assert "Bento" in made.text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "<b>eles</b> me <script>alert(1)</script> bateram",
+        "{'a': [1, 2]} eles me bateram",
+        "eles me bateram " * 1250,
+        "они меня избили и eles me bateram e me xingaram muito",
+        "😢" * 5000,
+        "\u202eeles me bateram\u202c \x00",
+        "XX1 XX2 eles me bateram",
+    ],
+)
+def test_odd_texts_are_answered(translator: Translator, odd: str) -> None:
+    made = translator.translate(odd, "pt", "en")
+    assert made.text or "interpreter_needed" in made.flags
+    assert translator.translate("Ninguém me ajudou.", "pt", "en").text == "No one helped me."
+
+
+def test_a_text_in_another_language_than_said_is_flagged_or_refused(translator: Translator) -> None:
+    assert translator.translate("they spat at my wife yesterday evening", "pt", "en").flags
+    assert translator.translate("они плюнули в мою жену", "pt", "en").flags == ("interpreter_needed", "wrong_script")
 
 
 def test_a_translation_says_how_it_was_made(translator: Translator) -> None:
