@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bot import app, chat, doctor, lines, processes, rotation, staff
+from bot import app, cases, chat, doctor, lines, processes, rotation, staff
 from bot import language_commands as languages
 from bot import settings as all_settings
 from bot.key_files import KeyFile, KeyProblem
+from bot.keys import WrongKey
 from bot.privacy import quiet_logs
 from bot.settings import Settings, WrongSetting
 from bot.store import WrongSchema, require_schema
@@ -38,7 +40,16 @@ def main() -> None:
     """Run a command; what stops it is said in a sentence."""
     try:
         commands()
-    except (WrongSetting, WrongSchema, KeyProblem, FlowError, staff.NameTaken, packages.PackageError) as error:
+    except (
+        WrongSetting,
+        WrongSchema,
+        KeyProblem,
+        FlowError,
+        staff.NameTaken,
+        staff.NoSuchCaseworker,
+        WrongKey,
+        packages.PackageError,
+    ) as error:
         _stop(str(error))
 
 
@@ -229,16 +240,39 @@ def add(name: Annotated[str, typer.Argument(help="The name she signs in with.")]
         print("\nShe can sign in once a member of the team has let her in: on the console, under “New caseworkers”.")
 
 
-@staff_commands.command()
-def disable() -> None:
-    """End a caseworker's access."""
-    _not_yet()
+Name = Annotated[str, typer.Argument(help="The name she signs in with.")]
 
 
 @staff_commands.command()
-def reset() -> None:
-    """Give a caseworker a new password."""
-    _not_yet()
+def disable(name: Name) -> None:
+    """End a caseworker's access at once."""
+    store = app.set_up_store(_settings())
+    with store.transaction() as db:
+        caseworker, left = staff.disable(db, name)
+        back = cases.hand_back(db, caseworker)
+    print(f"{name} is signed out and opens nothing any more; new texts are sealed to a new version of the team's key.")
+    if back:
+        print(f"Cases of hers that are back in the queue: {back}")
+    if not left:
+        print("Nobody is left who can read this team's cases: let somebody in with `tellonce staff recover` and the recovery key.")
+
+
+@staff_commands.command()
+def reset(name: Name) -> None:
+    """Give a caseworker a new password; she reads nothing until a member or the recovery key lets her in again."""
+    password = staff.reset(app.set_up_store(_settings()), name)
+    print(f"Name:     {name}\nPassword: {password}")
+    print("\nA member of her team lets her in on the console, under “New caseworkers”; or, with the recovery key:")
+    print(f"  tellonce staff recover {name}")
+
+
+@staff_commands.command()
+def recover(name: Name) -> None:
+    """Let a caseworker in with the team's recovery key, read from standard input."""
+    store = app.set_up_store(_settings())
+    given = getpass.getpass("Recovery key of the team: ") if sys.stdin.isatty() else sys.stdin.readline()
+    staff.recover(store, name, given)
+    print(f"{name} can sign in and reads every case of her team.")
 
 
 @key_commands.command()

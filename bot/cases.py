@@ -34,8 +34,10 @@ from bot.privacy import TeamOpener, TeamSeal, pseudonym
 from bot.staff import SignedIn
 from bot.store import Transaction, lease_is_free, lock_reporter, touch_reporter
 from flows.model import SKIPPED
+from translations import catalog
 
 NOT_SURE, NOT_SAFE, EMERGENCY = 1, 2, 3  # risk; 0 is "nothing said"
+FEEDBACK_LIVES = timedelta(days=7)
 WORKING_COPY_LIVES = timedelta(minutes=15)
 TRY_WORK_AGAIN = timedelta(seconds=5)
 _PLAIN = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -193,6 +195,17 @@ def latest_of(db: Transaction, reporter: UUID) -> Any:
     """The case a reporter came with last, or None."""
     newest = sa.select(*_case).where(_case.reporter_id == reporter).order_by(_case.opened_at.desc()).limit(1)
     return db.execute(newest).one_or_none()
+
+
+def find(db: Transaction, case: UUID) -> Any:
+    """A case's row, or None."""
+    return db.one(sa.select(*_case).where(_case.id == case))
+
+
+def find_by_receipt(db: Transaction, verifier: bytes) -> Any:
+    """The case a receipt belongs to, by what is stored of the receipt, or None."""
+    receipt: Any = Receipt.__table__.c  # type: ignore[attr-defined]
+    return db.one(sa.select(*_case).join_from(Receipt.__table__, Case.__table__).where(receipt.verifier == verifier))  # type: ignore[attr-defined]
 
 
 # -- the queue -----------------------------------------------------------------------------------------------------------------
@@ -510,12 +523,39 @@ def decide(db: Transaction, member: SignedIn, case: UUID, motivations: Sequence[
 def close(db: Transaction, member: SignedIn, case: UUID) -> None:
     """Close a case she holds; the conversation is the bot's again. Raises NotYours, AlreadyClaimed."""
     row = _mine_to_read(db, member, case)
-    lock_reporter(db, row.reporter_id)
+    reporter = lock_reporter(db, row.reporter_id)
     held = sa.update(Case).where(_case.id == case, _case.state == "claimed", _case.claimed_by == member.caseworker_id)
     if db.execute(held.values(state="closed", closed_at=clock.now())).rowcount != 1:
         raise AlreadyClaimed("only the caseworker who holds a case can close it")
+    _tell_outcome(db, reporter)
     touch_reporter(db, row.reporter_id)
     _act(db, case, member.caseworker_id, "closed")
+
+
+def _tell_outcome(db: Transaction, reporter: Any) -> None:
+    """Nobody reports into a void: who may be written to hears that our part is done, and is asked how it was."""
+    under_way = sa.select(_session.id).where(_session.reporter_id == reporter.id, ~_session.is_over).limit(1)
+    if reporter.contact != "yes" or db.execute(under_way).scalar() or _why_not(db, reporter, ()):
+        return
+    language = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language") or "en"
+    answers = [catalog.render(f"option.feedback.{was}", language) for was in ("good", "mixed", "bad")]
+    lines = [catalog.render("outcome.closed", language), *(f"{n} {answer}" for n, answer in enumerate(answers, start=1))]
+    outbox.put(db, reporter.id, "\n".join(lines), author="bot")
+    row = FlowSession(reporter_id=reporter.id, flow="feedback", expires_at=clock.now() + FEEDBACK_LIVES)
+    position = {"flow": "feedback", "node": "how", "facts": {}}
+    kept = {"flow": "feedback", "position": position, "before": {}, "waits_for": None}
+    row.body = db.vault.hide(kept, "flow_session", "body", row.id)
+    db.insert(row)
+
+
+def hand_back(db: Transaction, caseworker: UUID) -> int:
+    """Put the cases of somebody who has left back into the queue, as unread: a reporter must not wait for her. Returns how many."""
+    held = list(db.execute(sa.select(_case.id).where(_case.state == "claimed", _case.claimed_by == caseworker)).scalars())
+    for case in held:
+        back = sa.update(Case).where(_case.id == case, _case.claimed_by == caseworker)
+        db.execute(back.values(state="open", claimed_by=None, is_unread=True))
+        _act(db, case, None, "handed_back")
+    return len(held)
 
 
 def _act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal | None = None, words: Any = None) -> None:

@@ -29,6 +29,10 @@ class NameTaken(Exception):
     """There is a caseworker of that name already."""
 
 
+class NoSuchCaseworker(Exception):
+    """There is nobody of that name, or she is not in the state for this; the text says so."""
+
+
 class SignInRefused(Exception):
     """The name or the password is wrong, or there were too many tries; the text is fit to be shown."""
 
@@ -105,6 +109,7 @@ def _give_copy(db: Transaction, team_key: UUID, private: bytes, caseworker: UUID
 
 def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> None:
     """A signed-in member completes `staff add`: every version of the team's key is sealed to the newcomer."""
+    _hold_team(db, member.team_id)
     row = db.one(
         sa.select(_caseworker.public)
         .where(_caseworker.id == newcomer, _caseworker.team_id == member.team_id, _caseworker.state == "waiting")
@@ -117,10 +122,111 @@ def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> None:
     db.execute(sa.update(Caseworker).where(_caseworker.id == newcomer).values(state="active"))
 
 
+def _hold_team(db: Transaction, team: UUID) -> None:
+    """One change of a team's members at a time: else a new key version could miss somebody who joins at that moment."""
+    db.execute(sa.select(_team.id).where(_team.id == team).with_for_update()).one()
+
+
 def waiting_to_be_let_in(db: Transaction, member: SignedIn) -> list[tuple[UUID, str]]:
     """Newcomers of her team, by id and name."""
     new = sa.select(_caseworker.id, _caseworker.name).where(_caseworker.team_id == member.team_id, _caseworker.state == "waiting")
     return [(r.id, r.name) for r in db.execute(new)]
+
+
+# -- leaving, and coming back --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """A caseworker as her team sees her: ``Colleague(…, "Amira", "active")``."""
+
+    id: UUID
+    name: str
+    state: str
+
+
+def colleagues(db: Transaction, team: UUID) -> list[Colleague]:
+    """Everybody who ever belonged to a team, by name."""
+    members = sa.select(_caseworker.id, _caseworker.name, _caseworker.state).where(_caseworker.team_id == team)
+    return [Colleague(m.id, m.name, m.state) for m in db.execute(members.order_by(_caseworker.name))]
+
+
+def find(db: Transaction, name: str) -> Any:
+    """The row of a caseworker, held until the commit. Raises NoSuchCaseworker."""
+    row = db.one(sa.select(*_caseworker).where(_caseworker.name == name).with_for_update())
+    if row is None:
+        raise NoSuchCaseworker(f"there is no caseworker named {name}")
+    return row
+
+
+def disable(db: Transaction, name: str, team: UUID | None = None) -> tuple[UUID, int]:
+    """End a caseworker's access at once: her copies of the team's keys, her own key and her sessions are erased.
+
+    What comes from now on is sealed to a new version of the team's key, which she never held; making it needs nobody's private
+    key. ``team``: where only its members may be disabled. Returns her id and how many members are left who can read. Raises
+    NoSuchCaseworker.
+    """
+    row = find(db, name)
+    if row.state == "disabled" or team not in (None, row.team_id):
+        raise NoSuchCaseworker(f"there is no caseworker named {name} who could still sign in")
+    _hold_team(db, row.team_id)
+    _take_keys_away(db, row.id)
+    nothing = {"private_box": b"", "private_salt": b"\0" * 16}
+    db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(state="disabled", **nothing))
+    newest = db.execute(sa.select(sa.func.max(_team_key.version)).where(_team_key.team_id == row.team_id)).scalar_one()
+    _make_team_key(db, row.team_id, newest + 1)
+    left = sa.select(sa.func.count()).where(_caseworker.team_id == row.team_id, _caseworker.state == "active")
+    return row.id, db.execute(left).scalar_one()
+
+
+def _take_keys_away(db: Transaction, caseworker: UUID) -> None:
+    db.execute(sa.delete(TeamKeyCopy).where(_copy.caseworker_id == caseworker))
+    db.execute(sa.delete(ConsoleSession).where(_session.caseworker_id == caseworker))
+
+
+def reset(store: Store, name: str) -> str:
+    """Give a caseworker a new password and key pair; she reads nothing until a member or the recovery key lets her in again.
+
+    Returns the password. Raises NoSuchCaseworker.
+    """
+    password = _new_password()
+    pair = keys.KeyPair.generate()
+    wrapped = keys.wrap_with_password(pair.private, password)
+    with store.transaction() as db:
+        row = find(db, name)
+        _hold_team(db, row.team_id)
+        _take_keys_away(db, row.id)
+        fresh = {"public": pair.public, "private_salt": wrapped.salt, "private_box": wrapped.box}
+        anew = sa.update(Caseworker).where(_caseworker.id == row.id)
+        db.execute(anew.values(state="waiting", failed_sign_ins=0, locked_until=None, **fresh))
+    return password
+
+
+def recover(store: Store, name: str, recovery_key: str) -> None:
+    """Let a waiting caseworker in with the team's recovery key, where no member is left to do it.
+
+    Raises NoSuchCaseworker, keys.WrongKey.
+    """
+    private = keys.read_recovery_key(recovery_key)
+    with store.transaction() as db:
+        row = find(db, name)
+        if row.state != "waiting":
+            raise NoSuchCaseworker(f"{name} is not waiting to be let in: run `tellonce staff reset {name}` first")
+        _hold_team(db, row.team_id)
+        team = db.execute(sa.select(_team.recovery_public).where(_team.id == row.team_id)).scalar_one()
+        if keys.KeyPair.from_private(private).public != team:
+            raise keys.WrongKey("that is the recovery key of another team")
+        copies = sa.select(_copy.id, _copy.team_key_id, _copy.sealed).join_from(
+            TeamKeyCopy.__table__,  # type: ignore[attr-defined]
+            TeamKey.__table__,  # type: ignore[attr-defined]
+            _copy.team_key_id == _team_key.id,
+        )
+        for c in db.execute(copies.where(_copy.caseworker_id.is_(None), _team_key.team_id == row.team_id)).all():
+            _give_copy(db, c.team_key_id, keys.unseal(c.sealed, private, f"team_key_copy.{c.id.hex}"), row.id, row.public)
+        db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(state="active"))
+
+
+# -- the team's key ------------------------------------------------------------------------------------------------------------
 
 
 def team_seal(db: Transaction, team: UUID) -> TeamSeal:
@@ -196,8 +302,12 @@ def signed_in(db: Transaction, cookie: str, idle: timedelta, *, is_use: bool = T
         return None
     if is_use and row.seen_at < now - timedelta(seconds=30):
         db.execute(sa.update(ConsoleSession).where(_session.id == session.id).values(seen_at=now))
-    private = keys.unwrap_with_key(row.private_box, session.key)
-    return SignedIn(row.id, row.team_id, row.name, _opener(db, row.id, private), session)
+    try:
+        opener = _opener(db, row.id, keys.unwrap_with_key(row.private_box, session.key))
+    except keys.WrongKey:  # a session whose row was changed or swapped with another's is nobody's
+        db.execute(sa.delete(ConsoleSession).where(_session.id == session.id))
+        return None
+    return SignedIn(row.id, row.team_id, row.name, opener, session)
 
 
 def _opener(db: Transaction, caseworker: UUID, private: bytes) -> TeamOpener:
