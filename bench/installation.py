@@ -47,11 +47,11 @@ class Installation:
 
     def run(self, *command: str) -> subprocess.Popen[bytes]:
         """Start ``python COMMAND…`` with this installation's variables; its log goes to the folder."""
-        with (self.folder / "log").open("ab") as log:
+        with (self.folder / "bench.log").open("ab") as log:
             return subprocess.Popen([sys.executable, *command], env=self.environment, cwd=HOME, stdout=log, stderr=log)
 
     def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
+        return (self.folder / "bench.log").read_text(errors="replace")
 
 
 @contextmanager

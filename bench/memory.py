@@ -32,7 +32,7 @@ def processes() -> Iterator[Finding]:
             (here.folder / "argos").symlink_to(packages)
         with started(here, "-m", "bot", "up") as up:
             serve = find(up.pid, "bot serve")
-            until(lambda: is_served(here), 60, f"serve did not start: {here.log()[-400:]}")
+            until(lambda: is_served(here), 120, f"serve did not start: {here.log()[-400:]}")
             idle = _told("serve, idle", serve)
             yield at_most("#2", "serve idle, RSS", idle, 120, "MB")
             yield _sign_in(here, serve, idle)
@@ -40,7 +40,7 @@ def processes() -> Iterator[Finding]:
             yield _rasa(here, up.pid)
 
 
-def find(parent: int, words: str, seconds: float = 30) -> int:
+def find(parent: int, words: str, seconds: float = 120) -> int:
     """The process below ``parent`` whose command line holds ``words``."""
     return until(
         lambda: next((pid for pid in descendants(parent) if words in command_line(pid)), 0), seconds, f"no process {words}"
@@ -83,7 +83,7 @@ def _work(here: Installation, up: int) -> Iterator[Finding]:
     closed(here.settings.port, [[phones.text(number, STORY), *phones.answers(number, ("1", "1", "0", "0", "0", "1", "1", "2"))]], 1)
     closed(here.settings.port, [phones.answers(number, (CONFIRM,))], 1)
     phones.close()
-    until(lambda: _is_quiet(here), 60, "the report was not worked out")
+    until(lambda: _is_quiet(here), 120, "the report was not worked out")
     alone = _told("work, after a report", work)
     yield at_most("G10", "work without translation, RSS", alone, 130, "MB")
     if not (here.folder / "argos").exists():
