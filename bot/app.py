@@ -89,7 +89,8 @@ def voice(settings: Settings) -> Voice:
     places = load_places()
     if settings.place not in places:
         raise WrongSetting(f"TELLONCE_PLACE: there is no place '{settings.place}'; known are {', '.join(sorted(places))}")
-    return Voice(settings.organisation, places[settings.place].number, settings.check_in_hour, settings.time_zone)
+    place = places[settings.place]
+    return Voice(settings.organisation, place.number, settings.check_in_hour, settings.time_zone, place.support)
 
 
 def open_channels(settings: Settings) -> Mapping[str, Channel]:

@@ -32,6 +32,10 @@ ANONYMOUS_LIVES = timedelta(hours=24)
 PAUSE = (Option("may_read", "option.pause.may_read"), Option("erase", "option.pause.erase"))
 RESUME = (Option("go_on", "option.resume.go_on"), Option("restart", "option.resume.restart"))
 NOT_TOLD = frozenset({"channel", "first", "unclear_at", "unclear_count", "way", "return_to", "unread"})  # facts of our own
+SAFEGUARDED: tuple[catalog.Kind, ...] = ("self_harm", "child_risk", "adult_risk")
+RECEIPT_DIGITS = 16
+MOST_CODE_TRIES, CODE_TRIES_EVERY = 5, timedelta(hours=1)
+PURPOSES = ("contact", "check_in")
 MOVES = 5  # how often a conversation may move under our hands before its text goes back into the line
 DANGER_CONFIDENCE = 0.6  # NLU may only ever ADD the emergency text
 
@@ -52,6 +56,11 @@ class Voice:
     emergency: str
     check_in_hour: int
     time_zone: str
+    support: Mapping[str, str] = field(default_factory=dict)  # who helps with self_harm, child_risk, adult_risk
+
+    def helps_with(self, need: str) -> str:
+        """Who helps; the emergency number where the place names no line."""
+        return self.support.get(need, self.emergency)
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class Conversation:
             cases.note_event(db, before.owner.id, "check_in_due")
         elif before.reporter.state != "open" or not checkins.has_consent(db, due.reporter_id, "check_in"):
             checkins.settle(db, due.reporter_id, "cancelled")
-        elif before.session is not None:
+        elif before.session is not None and before.session.flow != "feedback":
             checkins.put_off(db, due.id)
         else:
             turn = engine.begin(self._flows["checkin"])
@@ -188,13 +197,41 @@ class Conversation:
             plan = self._coming_back(before, message)
         elif not text.strip():
             plan = self._nothing_to_read(before, message)
+        elif _is_free(before.session) and (returning := self._returning(before, message)):
+            plan = returning
         elif before.session is None:
             plan = self._opening(before, message)
         else:
             plan = self._going_on(before, before.session, message)
+        for need in SAFEGUARDED:
+            if catalog.matches_word(text, need):
+                plan = replace(plan, events=(Event("safeguarding_words", {"need": need}), *plan.events))
         if catalog.matches_word(text, "emergency"):
             plan = replace(plan, events=(Event("emergency_words", {}), *plan.events))
         return plan
+
+    def _returning(self, before: Situation, message: Claimed) -> Plan | None:
+        """A whole message of 16 digits is the code of a report. It opens what can be done with it, never the story."""
+        digits = "".join(character for character in message.text if character.isdecimal())
+        if len(digits) != RECEIPT_DIGITS or any(character.isalpha() for character in message.text):
+            return None
+        code = "".join(str(int(digit)) for digit in digits)
+        language = before.language or detect.language_of(message.text).language
+        tries = [at for at in before.profile.get("code_tries", ()) if at > (clock.now() - CODE_TRIES_EVERY).isoformat()]
+        if len(tries) >= MOST_CODE_TRIES:
+            return Plan((_said("return.too_often"),), before.session, language)
+        found = None
+        if keys.is_receipt(code):
+            verifier = self._store.vault.receipt_verifier(code)
+            with self._store.reading() as db:
+                found = cases.find_by_receipt(db, verifier)
+                if found is not None and language is None:
+                    language = _language_of_reporter(db, found.reporter_id)
+        tried = Event("code_tried", {"at": clock.now().isoformat()})
+        if found is None:
+            return Plan((tried, _said("return.wrong")), before.session, language)
+        turn = engine.begin(self._flows["return"], {"case": str(found.id)})
+        return Plan((tried, *turn.events), _session_of("return", turn), language)
 
     def _coming_back(self, before: Situation, message: Claimed) -> Plan:
         """They asked for silence and now write themselves. Somebody else may hold the phone: say nothing of what it is about."""
@@ -214,6 +251,8 @@ class Conversation:
     def _opening(self, before: Situation, message: Claimed) -> Plan:
         """Nothing is under way: words for an open case, or the beginning of a report."""
         text = message.text
+        if before.latest is not None and catalog.matches_word(text, "my_data", before.language):
+            return Plan((_said("return.code_wanted"),), None, before.language)
         wants_new = catalog.matches_word(text, "new", before.language)
         if before.latest is not None and before.latest.state != "closed" and not wants_new:
             if catalog.matches_word(text, "person", before.language):
@@ -271,6 +310,8 @@ class Conversation:
             return self._again(session, chosen)
         if session.position is None:
             return self._begin_report({**session.before, "first": text}, language)
+        if session.flow == "feedback" and as_number(text) is None:
+            return self._opening(replace(before, session=None), message)  # they have more to say than how it was
         return self._advance(session, session.position, text, language)
 
     def _resuming(self, session: Session, text: str, language: str) -> Plan:
@@ -296,7 +337,7 @@ class Conversation:
     def _advance(self, session: Session, position: Position, text: str, language: str) -> Plan:
         flow = self._flows[session.flow]
         # Outside a report no answer has a place of its own: the words go into the case at once.
-        kept = () if session.flow == "report" else (Event("case_message", {}),)
+        kept = (Event("case_message", {}),) if session.flow in ("checkin", "feedback") else ()
         try:
             ask = engine.asked(flow, position)
         except FlowError:
@@ -367,7 +408,7 @@ class Conversation:
             EFFECTS[event.name](scene, event.values)
         self._send(scene)
         _save_session(db, before, plan.session)
-        profile = {**before.profile, "in_danger": scene.is_in_danger}
+        profile = {**before.profile, "in_danger": scene.is_in_danger, **scene.remembers}
         if plan.language:
             profile["language"] = plan.language
         if message:
@@ -440,9 +481,29 @@ _CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("ac
 
 
 def erase_expired(db: Transaction) -> int:
-    """Erase the answers of conversations nobody finished. Returns how many."""
-    old = sa.update(FlowSession).where(~_session.is_over, _session.expires_at <= clock.now())
-    return db.execute(old.values(is_over=True, body=None)).rowcount
+    """Erase the answers of conversations nobody finished. Returns how many.
+
+    Who agreed that a person reads it if they do not come back: their words become a case marked unconfirmed.
+    """
+    expired = sa.select(*_session).where(~_session.is_over, _session.expires_at <= clock.now())
+    found = db.execute(expired).all()
+    for row in found:
+        _keep_if_agreed(db, row)
+        db.execute(sa.update(FlowSession).where(_session.id == row.id).values(is_over=True, body=None))
+    return len(found)
+
+
+def _keep_if_agreed(db: Transaction, row: Any) -> None:
+    try:
+        session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id))
+    except (keys.WrongKey, ValueError, KeyError, TypeError):  # what cannot be read any more is only erased
+        return
+    if not session.may_read or session.position is None:
+        return
+    reporter = lock_reporter(db, row.reporter_id)
+    told = {k: v for k, v in session.position.facts.items() if k not in NOT_TOLD}
+    told["language"] = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language")
+    cases.open_case(db, reporter, told, kind="unconfirmed")
 
 
 def _session_of(flow: str, turn: Turn, before: Session | None = None) -> Session | None:
@@ -464,6 +525,17 @@ def _keeping(session: Session, text: str) -> Session:
 
 
 # -- words ---------------------------------------------------------------------------------------------------------------------
+
+
+def _is_free(session: Session | None) -> bool:
+    """Whether a code would interrupt nothing that is told."""
+    return session is None or session.flow == "return" or (session.position is None and session.waits_for == "language")
+
+
+def _language_of_reporter(db: Transaction, reporter: UUID) -> str | None:
+    row = db.execute(_REPORTER, {"of": reporter}).one()
+    language: str | None = db.vault.reveal(row.profile, "reporter", "profile", reporter).get("language")
+    return language
 
 
 def _said(msgid: str, options: Sequence[Option] = ()) -> Event:
@@ -515,6 +587,7 @@ class Scene:
     case: UUID | None = None
     reference: str = ""
     is_in_danger: bool = False  # emergency words came since their last report
+    remembers: dict[str, Any] = field(default_factory=dict)  # what the reporter's profile gains
 
     @property
     def language(self) -> str:
@@ -548,6 +621,7 @@ def _say(scene: Scene, values: Mapping[str, Any]) -> None:
         "emergency": scene.voice.emergency,
         "organisation": scene.voice.organisation,
     }
+    fitting |= {str(need): scene.voice.helps_with(need) for need in SAFEGUARDED}
     scene.texts.append(catalog.render(values["msgid"], scene.language, **{**fitting, **values["values"]}))
     scene.options = values["options"] or scene.options
 
@@ -667,6 +741,96 @@ def _raise_risk(scene: Scene, _values: Mapping[str, Any]) -> None:
         cases.note_event(scene.db, scene.before.latest.id, "said_not_safe", at_least_risk=cases.NOT_SAFE)
 
 
+def _safeguard(scene: Scene, values: Mapping[str, Any]) -> None:
+    """Words of self-harm, or of a child or an adult at risk: who helps, once an hour, and the caseworkers see it first."""
+    need = values["need"]
+    if scene.about:
+        cases.note_event(scene.db, scene.about, f"{need}_words", at_least_risk=cases.EMERGENCY)
+    scene.is_in_danger = True
+    said = {**scene.before.profile.get("safeguarded", {}), **scene.remembers.get("safeguarded", {})}
+    if scene.before.owner or said.get(need, "") > (clock.now() - EMERGENCY_TEXT_EVERY).isoformat():
+        return
+    scene.remembers["safeguarded"] = {**said, need: clock.now().isoformat()}
+    _say(scene, {"msgid": f"safeguard.{need}", "values": {}, "options": []})
+
+
+def _note_code_try(scene: Scene, values: Mapping[str, Any]) -> None:
+    tries = [at for at in scene.before.profile.get("code_tries", ()) if at > (clock.now() - CODE_TRIES_EVERY).isoformat()]
+    scene.remembers["code_tries"] = [*tries, values["at"]]
+
+
+def _returned_to(scene: Scene, values: Mapping[str, Any]) -> Any:
+    """The case whose code was sent, with its reporter locked; None if it is gone meanwhile."""
+    case = cases.find(scene.db, UUID(values["case"]))
+    if case is not None and case.reporter_id != scene.before.reporter.id:
+        lock_reporter(scene.db, case.reporter_id)
+        touch_reporter(scene.db, case.reporter_id)
+    return case
+
+
+def _tell_status(scene: Scene, values: Mapping[str, Any]) -> None:
+    case = _returned_to(scene, values)
+    state = case.state if case else "closed"
+    _say(scene, {"msgid": f"status.{state}", "values": {}, "options": []})
+
+
+def _add_returned_words(scene: Scene, values: Mapping[str, Any]) -> None:
+    case = _returned_to(scene, values)
+    if case is not None and scene.message is not None:
+        cases.add_reporter_message(scene.db, case, values["added"], language=scene.plan.language, message=scene.message.id)
+
+
+def _tell_consents(scene: Scene, values: Mapping[str, Any]) -> None:
+    case = _returned_to(scene, values)
+    for purpose in PURPOSES:
+        is_given = case is not None and checkins.has_consent(scene.db, case.reporter_id, purpose)
+        _say(scene, {"msgid": f"consents.{purpose}.{'yes' if is_given else 'no'}", "values": {}, "options": []})
+    _say(scene, {"msgid": "consents.sharing", "values": {}, "options": []})
+
+
+def _turn_consent(scene: Scene, values: Mapping[str, Any]) -> None:
+    """Give what was not given, withdraw what was; the ledger keeps both."""
+    case = _returned_to(scene, values)
+    if case is None:
+        return
+    purpose = values["purpose"]
+    is_given = not checkins.has_consent(scene.db, case.reporter_id, purpose)
+    checkins.give_consent(scene.db, case.reporter_id, purpose, "consents.ask", is_given=is_given)
+    cases.note_event(scene.db, case.id, f"{purpose}_{'agreed' if is_given else 'withdrawn'}")
+    if purpose == "contact":
+        touch_reporter(scene.db, case.reporter_id, contact="yes" if is_given else "reporter_first")
+    elif is_given:
+        due_at = checkins.due_at(3, scene.voice.check_in_hour, scene.voice.time_zone, clock.now())
+        checkins.schedule(scene.db, case.reporter_id, case.id, due_at)
+    else:
+        checkins.cancel(scene.db, case.reporter_id)
+
+
+def _end_contact(scene: Scene, values: Mapping[str, Any]) -> None:
+    """No more messages: every consent is withdrawn, what is promised or queued is taken back."""
+    case = _returned_to(scene, values)
+    if case is None:
+        return
+    for purpose in PURPOSES:
+        if checkins.has_consent(scene.db, case.reporter_id, purpose):
+            checkins.give_consent(scene.db, case.reporter_id, purpose, "return.stopped", is_given=False)
+    checkins.cancel(scene.db, case.reporter_id)
+    outbox.cancel_queued(scene.db, case.reporter_id)
+    touch_reporter(scene.db, case.reporter_id, contact="reporter_first")
+    cases.note_event(scene.db, case.id, "contact_ended")
+
+
+def _want_erasure(scene: Scene, values: Mapping[str, Any]) -> None:
+    case = _returned_to(scene, values)
+    if case is not None:
+        cases.note_event(scene.db, case.id, "erasure_wanted", at_least_risk=cases.NOT_SURE)
+
+
+def _note_feedback(scene: Scene, values: Mapping[str, Any]) -> None:
+    if scene.about:
+        cases.note_event(scene.db, scene.about, f"feedback_{values['was']}")
+
+
 EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "said": _say,
     "report_confirmed": _confirm_report,
@@ -680,6 +844,15 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "person_wanted": _want_person,
     "kept_for_a_person": _keep_for_a_person,
     "emergency_words": _warn,
+    "safeguarding_words": _safeguard,
+    "code_tried": _note_code_try,
+    "status_wanted": _tell_status,
+    "words_added": _add_returned_words,
+    "consents_wanted": _tell_consents,
+    "consent_turned": _turn_consent,
+    "contact_ended": _end_contact,
+    "erasure_wanted": _want_erasure,
+    "feedback_given": _note_feedback,
     "went_silent": _fall_silent,
     "opted_out": lambda scene, values: _fall_silent(scene, values, "opted_out"),
     "came_back": lambda scene, _values: scene.changes.update(state="open"),

@@ -19,7 +19,9 @@ CARRIER_WORDS = frozenset(
     "stop stopall unsubscribe cancel end quit optout revoke arret arrêt start yes unstop help info".split(),
 )
 MOST_SEGMENTS = 2  # of one message; the texts of a turn are sent as one SMS
-_BEGINNING_FACTS = frozenset({"channel", "answer", "told", "remarks", "retells", "unread"})  # given, or kept by the engine itself
+_BEGINNING_FACTS = frozenset(
+    {"channel", "answer", "told", "remarks", "retells", "unread", "case"}
+)  # given, or kept by the engine itself
 _SHOUTED_OR_QUOTED = re.compile(r"\b[A-Z]{3,}\b|[\"'“”‘’«»„]\s*(\w+)\s*[\"'“”‘’«»„]")
 
 

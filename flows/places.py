@@ -53,9 +53,14 @@ class Place(_InFile):
     name: str
     emergency: tuple[str, ...]
     not_urgent: str | None = None
+    support: Mapping[str, str] = {}  # self_harm, child_risk, adult_risk: who helps, as the reporter reads it
     emergency_text: EmergencyText | None = None
     helplines: tuple[Helpline, ...] = ()
     source: Source
+
+    def helps_with(self, need: str) -> str:
+        """Who helps with ``self_harm``, ``child_risk`` or ``adult_risk``; the emergency number where no line is known."""
+        return self.support.get(need, self.number)
 
     @property
     def number(self) -> str:

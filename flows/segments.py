@@ -103,6 +103,9 @@ VALUES = {
     "place": "Eastbridge",
     "reference": "T-4821",
     "receipt": "4821 0937 5516 2208",
+    "self_harm": "Samaritans 116 123",
+    "child_risk": "Childline 0800 1111",
+    "adult_risk": "0808 2000 247",
 }
 
 

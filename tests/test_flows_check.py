@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
+from bot.conversation import EFFECTS
 from flows.check import CARRIER_WORDS, Catalogs, check, placeholders
 from flows.engine import load
 from flows.model import FlowError
@@ -15,15 +16,7 @@ from flows.places import load_places
 from flows.segments import GSM, REFERENCES, played_report, report_total, segments
 
 FLOWS = load()
-EVENTS = {
-    "report_confirmed",
-    "consent_given",
-    "consent_withdrawn",
-    "check_in_wanted",
-    "anonymity_wanted",
-    "risk_raised",
-    "checked_in",
-}
+EVENTS = set(EFFECTS)
 FOLDER = Path(__file__).parent.parent / "translations"
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
-from bot import chat, clock
+from bot import chat, checkins, clock, conversation
+from bot.models import CheckIn
 from bot.testing import FakeChannel, FakeNlu
 from bot.understanding import Understanding
 from tests.exchange import Exchange, open_exchange
@@ -87,12 +89,34 @@ def _play(transcript: Mapping[str, Any], exchange: Exchange, move: Callable[[dat
             told |= set(turn.get("tells", ()))
         elif "caseworker" in turn:
             _at_the_desk(turn["caseworker"], exchange)
+        elif "check_in" in turn:
+            heard = _checked_in_on(exchange)
+        elif "erased" in turn:
+            with exchange.store.transaction() as db:
+                assert conversation.erase_expired(db) == turn["erased"], at
         elif "bot" in turn:
             language = turn.get("language", language)
             wanted = [turn["bot"]] if isinstance(turn["bot"], str) else turn["bot"]
             for msgid in wanted:
                 said = heard == "" if msgid == "nothing" else is_said(msgid, heard, language)
                 assert said, f"{at}: '{msgid}' was not said in: {heard}"
+
+
+def _checked_in_on(exchange: Exchange) -> str:
+    """The check-in that is due by now is asked; what the phone shows."""
+    with exchange.store.transaction() as db:
+        db.execute(sa.update(CheckIn).values(due_at=clock.now()))
+        due = checkins.claim_due(db, 11, _where_it_is_noon(clock.now()))
+        assert due is not None
+        exchange.telephone.conversation.check_in(db, due)
+    exchange.telephone.send()
+    return exchange.channel.sent[-1].text
+
+
+def _where_it_is_noon(now: datetime) -> str:
+    """A time zone where a phone may buzz, at whatever hour the tests are run."""
+    offset = 12 - now.hour
+    return f"Etc/GMT{-offset:+d}" if offset else "Etc/GMT"
 
 
 def _filled(text: str, exchange: Exchange) -> str:
