@@ -34,6 +34,16 @@ _IN_PLACE: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
     "en": (
         (re.compile(rf"(?<=[a-z]) 2 (?=(?:{_UNCOUNTED})\b)", re.IGNORECASE), " to "),
         (re.compile(r"\b(scared|afraid|refused|tried|trying|going|allowed|able|supposed) 2 (?=[a-z])", re.IGNORECASE), r"\1 to "),
+        # After these a number would be odd, unless what follows is counted: "not 2 buy", but "not 2 men".
+        (
+            re.compile(
+                r"\b(not|him|wants?|needs?|wanted|needed|next|way|how|got|close|listen|talk|talking|went|happened) 2 "
+                r"(?!(?:men|women|people|ppl|guys|boys|girls|kids|children|more|other|others|of|or|and|days?|weeks?|months?|years?|hours?|"
+                r"times|witness(?:es)?|am|pm)\b)(?=[a-z]+(?<!s)\b)",
+                re.IGNORECASE,
+            ),
+            r"\1 to ",
+        ),
         (re.compile(rf"(?<=[a-z]) 4 (?=(?:{_UNCOUNTED}|no|two|three|four|five|six|\d+)\b)", re.IGNORECASE), " for "),
         (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
         (re.compile(r"(?<=\w) w/ ?(?=\w)", re.IGNORECASE), " with "),

@@ -141,3 +141,23 @@ def test_a_mode_whose_data_is_gone_fails_without_a_word_of_the_text(tmp_path: Pa
     with pytest.raises(GistError) as failed:
         step.translate("secreto")
     assert "secreto" not in str(failed.value)
+
+
+@needs("es")
+def test_a_long_story_gets_its_gist_whole(translator: Translator) -> None:
+    story = "\n\n".join(f"El día {number} me insultaron en la calle. Nadie hizo nada." for number in range(10, 390))
+    assert len(story) > 20_000
+    made = translator.translate(story, "es", "en")
+    assert made.text is not None
+    assert all(str(number) in made.text for number in range(10, 390))
+    assert "negation_lost" in made.flags
+
+
+@needs("es")
+@pytest.mark.parametrize(
+    "odd", ["", "   ", "😢", "<p>me <b>pegaron</b></p>", "me pegaron and then they ran away", "они меня избили"]
+)
+def test_odd_texts_keep_the_gist_going(translator: Translator, odd: str) -> None:
+    made = translator.translate(odd, "es", "en")
+    assert made.text is not None or "interpreter_needed" in made.flags
+    assert translator.translate("Tengo miedo.", "es", "en").text

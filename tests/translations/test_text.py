@@ -49,6 +49,8 @@ def test_sms_english_is_read_as_written_english(said: str, read: str) -> None:
     [
         ("en", "i want 2 report my boss", "I want to report my boss."),
         ("en", "they waited 4 me w/o a word n left", "They waited for me without a word and left."),
+        ("en", "it was not 2 men but 3, i need 2 witnesses", "It was not 2 men but 3, I need 2 witnesses."),
+        ("en", "nobody wants 2 sit next 2 my son", "Nobody wants to sit next to my son."),
         ("en", "2 men hit 4 women at 2 am", "2 men hit 4 women at 2 am."),
         ("pt", "volta pro teu pais", "Volta para o teu país."),
         ("pt", "os meus pais viram", "Os meus pais viram."),
