@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from bot import inbox, metrics, outbox, rotation, staff
-from bot.channels.telegram import TelegramChannel, TelegramSettings
-from bot.channels.telegram import routes as telegram_routes
 from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as sms_routes
@@ -95,12 +93,15 @@ def voice(settings: Settings) -> Voice:
 
 def open_channels(settings: Settings) -> Mapping[str, Channel]:
     """The channels whose settings are there."""
-    sms, telegram = TwilioSettings(), TelegramSettings()
+    sms = TwilioSettings()
     ways: list[Channel] = [Terminal()]
     if sms.is_set:
         ways.append(TwilioSms(sms, settings.public_url))
-    if telegram.is_set:
-        ways.append(TelegramChannel(telegram))
+    if any(name.startswith("TELLONCE_TELEGRAM_") and value for name, value in os.environ.items()):
+        from bot.channels import telegram  # a heavy library, here and below: who has no bot there need not carry it
+
+        if (bot := telegram.TelegramSettings()).is_set:
+            ways.append(telegram.TelegramChannel(bot))
     return {way.name: way for way in ways}
 
 
@@ -158,11 +159,14 @@ def build_app(settings: Settings) -> FastAPI:
             if made.store.together(lambda db: outbox.record_delivery(db, channel, delivery)):
                 return
 
-    sms, telegram = made.channels.get("sms"), made.channels.get("telegram")
+    sms = made.channels.get("sms")
     if isinstance(sms, TwilioSms):
         app.include_router(sms_routes(sms, settings.public_url, accept, record_delivery))
-    if isinstance(telegram, TelegramChannel):
-        app.include_router(telegram_routes(telegram, accept))
+    if "telegram" in made.channels:
+        from bot.channels import telegram
+
+        if isinstance(bot := made.channels["telegram"], telegram.TelegramChannel):
+            app.include_router(telegram.routes(bot, accept))
     beside = engines(made)
     app.include_router(metrics.routes(made.store, beside, settings.metrics_token.get_secret_value(), settings.database_folder))
     app.mount("/", web.console(made.store, settings, made.translator, beside))
@@ -194,8 +198,10 @@ def build_worker(settings: Settings) -> Worker:
 
 def register_webhooks(settings: Settings) -> None:
     """Tell the vendors that have to be told where to post; what fails is logged, and `serve` goes on."""
-    for channel in open_channels(settings).values():
-        if isinstance(channel, TelegramChannel):
+    if (channel := open_channels(settings).get("telegram")) is not None:
+        from bot.channels import telegram
+
+        if isinstance(channel, telegram.TelegramChannel):
             try:
                 channel.register_webhook(f"{settings.public_url}/telegram")
             except TransportError as error:
