@@ -88,7 +88,7 @@ def voice(settings: Settings) -> Voice:
     if settings.place not in places:
         raise WrongSetting(f"TELLONCE_PLACE: there is no place '{settings.place}'; known are {', '.join(sorted(places))}")
     place = places[settings.place]
-    return Voice(settings.organisation, place.number, settings.check_in_hour, settings.time_zone, place.support)
+    return Voice(settings.organisation, place.number, settings.check_in_hour, settings.time_zone, place.helpers)
 
 
 def open_channels(settings: Settings) -> Mapping[str, Channel]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,11 +21,11 @@ class _InFile(BaseModel):
 
 
 class Source(_InFile):
-    """Where a fact was read, and the day it was read in a stored copy of that page. Look again before relying on it."""
+    """Where a fact was read, and the day it was read in a stored copy of that page; without a day it was not read, so look first."""
 
     name: str
     address: str
-    read: date
+    read: date | None = None
 
 
 class EmergencyText(_InFile):
@@ -46,6 +47,17 @@ class Helpline(_InFile):
     source: Source
 
 
+class Support(_InFile):
+    """Who helps with one need, as the reporter reads it: ``Support(says="Samaritans 116 123", source=…)``.
+
+    ``unsure``: widely known, but its own page was not read; look before relying on it.
+    """
+
+    says: str
+    source: Source
+    unsure: bool = False
+
+
 class Place(_InFile):
     """One jurisdiction: ``Place(code="gb", emergency=("999", "112"), …)``. The first number is the one we say."""
 
@@ -53,14 +65,17 @@ class Place(_InFile):
     name: str
     emergency: tuple[str, ...]
     not_urgent: str | None = None
-    support: Mapping[str, str] = {}  # self_harm, child_risk, adult_risk: who helps, as the reporter reads it
+    support: Mapping[Literal["self_harm", "child_risk", "adult_risk"], Support] = {}
+    rights: str = ""  # what a reporter may ask for there, for the caseworkers
+    based_on: str | None = None  # the place whose facts hold wherever this file says nothing else
     emergency_text: EmergencyText | None = None
     helplines: tuple[Helpline, ...] = ()
     source: Source
 
-    def helps_with(self, need: str) -> str:
-        """Who helps with ``self_harm``, ``child_risk`` or ``adult_risk``; the emergency number where no line is known."""
-        return self.support.get(need, self.number)
+    @property
+    def helpers(self) -> Mapping[str, str]:
+        """Who helps with each need; a need without a line is left to the emergency number."""
+        return {need: support.says for need, support in self.support.items()}
 
     @property
     def number(self) -> str:
@@ -76,7 +91,7 @@ def load_places(folder: Path = PLACES) -> Mapping[str, Place]:
     places: dict[str, Place] = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            place = Place.model_validate(read_texts(path))
+            place = Place.model_validate(_with_base(folder, read_texts(path)))
         except ValidationError as error:
             raise FlowError(complaint(path, error)) from None
         if not place.emergency:
@@ -89,3 +104,16 @@ def load_places(folder: Path = PLACES) -> Mapping[str, Place]:
     if DEFAULT not in places:
         raise FlowError(f"the places have no {DEFAULT}.yaml; it is the place of everyone whose place is not known, so add it")
     return places
+
+
+def _with_base(folder: Path, texts: object) -> object:
+    """A state or nation says only where it differs: the rest is its country's."""
+    if not isinstance(texts, dict) or not isinstance(texts.get("based_on"), str):
+        return texts
+    path = folder / f"{texts['based_on']}.yaml"
+    if not path.exists():
+        raise FlowError(
+            f"{texts.get('code')}.yaml: 'based_on' names '{texts['based_on']}', which has no file; add it or correct it"
+        )
+    base = read_texts(path)
+    return {**base, **texts} if isinstance(base, dict) else texts

@@ -169,17 +169,30 @@ def test_a_portuguese_text_that_needs_its_accents_fits_one_part() -> None:
 def test_every_place_has_an_emergency_number_and_texts_that_exist() -> None:
     places = load_places()
     assert {code: place.number for code, place in places.items()} == {
+        "ca": "911",
+        "de": "110",
         "eu": "112",
         "gb": "999",
+        "gb-eng-wls": "999",
+        "gb-nir": "999",
+        "gb-sct": "999",
         "ie": "112",
         "pt": "112",
         "us": "911",
+        "us-ca": "911",
     }
     for place in places.values():
         if place.emergency_text:
             assert placeholders(CATALOGS["en"][place.emergency_text.says]) == {"number"}
     assert places["gb"].emergency_text is not None
     assert places["gb"].emergency_text.register_with == "register"
+
+
+def test_a_state_or_nation_says_only_where_it_differs() -> None:
+    places = load_places()
+    assert places["us-ca"].helpers == places["us"].helpers
+    assert [line.name for line in places["us-ca"].helplines] == ["CA vs Hate"] and places["us"].helplines == ()
+    assert places["gb-sct"].emergency_text == places["gb"].emergency_text
 
 
 def test_a_mistake_in_a_place_file_is_named_with_its_mend(tmp_path: Path) -> None:
