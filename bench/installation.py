@@ -75,6 +75,7 @@ def installed(database: str = "") -> Iterator[Installation]:
             "TELLONCE_TWILIO_AUTH_TOKEN": AUTH_TOKEN,
             "TELLONCE_TWILIO_NUMBER": NUMBER,
             "TELLONCE_TWILIO_API_URL": api,
+            "TELLONCE_TWILIO_SEGMENTS_PER_SECOND": "0",
         }
         settings = _settings(said)
         store = app.set_up_store(settings)

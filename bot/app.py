@@ -22,8 +22,9 @@ from bot.key_files import KeyFile
 from bot.messages import Channel, Delivery, IncomingMessage, TransportError
 from bot.privacy import Vault
 from bot.settings import Settings, WrongSetting
-from bot.store import Store, engine_for, migrate, require_schema, schema_state
+from bot.store import Store, engine_for, follow_clock, migrate, require_schema, schema_state
 from bot.understanding import SILENT, Nlu, NluClient, Understanding
+from bot.waking import Bell
 from bot.worker import Worker
 from flows import engine
 from flows.places import load_places
@@ -58,6 +59,7 @@ def parts(settings: Settings, channels: Mapping[str, Channel] | None = None) -> 
     store = open_store(settings)
     require_schema(store.engine)
     rotation.require_key(store)
+    follow_clock(store)
     with store.reading() as db:
         if not staff.has_team(db):
             raise WrongSetting("nobody could read a report yet: run `tellonce staff add NAME`")
@@ -145,7 +147,7 @@ def build_app(settings: Settings) -> FastAPI:
     from bot import web  # the pages' templates are a weight that `work` need not carry
 
     made = parts(settings)
-    app = FastAPI(title="Tellonce", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_closing(made))
+    app = FastAPI(title="Tellonce", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_closing(made, Bell(made.store)))
 
     door = Door(made.store, settings.database_folder)
 
@@ -179,10 +181,11 @@ def engines(made: Parts) -> Engines:
     return Engines(understands, lambda: made.translator.ping() is not None)
 
 
-def _closing(made: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _closing(made: Parts, bell: Bell) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        bell.close()
         for channel in made.channels.values():
             channel.close()
         made.store.engine.dispose()

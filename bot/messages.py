@@ -57,19 +57,33 @@ class Delivery:
 Failure = Literal["stopped", "later", "refused"]
 
 
+@dataclass(frozen=True)
+class Rate:
+    """How fast a sender of ours may send: ``Rate("sms +447700900001", 1.0, counts="segments")``.
+
+    ``per_second`` and ``per_second_to_one`` (to one address) count messages or segments; 0 means as fast as it goes.
+    """
+
+    sender: str = ""
+    per_second: float = 0.0
+    per_second_to_one: float = 0.0
+    counts: Literal["messages", "segments"] = "messages"
+
+
 class TransportError(Exception):
     """A text could not be handed over.
 
     ``failure`` says what to do: ``stopped`` (the person opted out or blocked us: never again), ``later`` (try again after
     ``retry_after`` seconds), ``refused`` (this text will never go). ``code`` is the vendor's own code, for the log; it never
-    holds a word, a number or a name.
+    holds a word, a number or a name. ``is_too_fast``: the vendor took nothing because we send too much; all our texts must wait.
     """
 
-    def __init__(self, failure: Failure, code: str = "", retry_after: float | None = None) -> None:
+    def __init__(self, failure: Failure, code: str = "", retry_after: float | None = None, *, is_too_fast: bool = False) -> None:
         super().__init__(f"{failure} {code}".strip())
         self.failure: Failure = failure
         self.code = code
         self.retry_after = retry_after
+        self.is_too_fast = is_too_fast
 
 
 class NoRoom(Exception):
@@ -82,6 +96,7 @@ class Channel(Protocol):
     name: str
     has_buttons: bool
     max_length: int  # characters of one text
+    rate: Rate
 
     def send(self, message: OutgoingMessage) -> str:
         """Hand one text over and return the vendor's id for it.

@@ -166,8 +166,16 @@ class Message(SQLModel, table=True):
     attempts: int = 0
     due_at: datetime = _made()
     leased_until: datetime | None = _when()
+    waits_for: bytes | None = None  # the sender of ours that was busy when this text was due
     made_at: datetime = _made()
     done_at: datetime | None = _when()
+
+
+class Sender(SQLModel, table=True):
+    """A number or bot of ours, by its keyed hash, and when it may send its next text."""
+
+    id: bytes = Field(primary_key=True)
+    free_at: datetime = Field(sa_type=Moment)
 
 
 class FlowSession(SQLModel, table=True):

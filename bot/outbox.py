@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,15 +13,19 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from bot import clock, keys
-from bot.messages import Channel, Choice, Delivery, OutgoingMessage, TransportError
-from bot.models import Address, CheckIn, Message, Reporter
+from bot.messages import Channel, Choice, Delivery, OutgoingMessage, Rate, TransportError
+from bot.models import Address, CheckIn, Message, Reporter, Sender
 from bot.privacy import what_failed
 from bot.store import Store, Transaction, lease_is_free, next_sequence, touch_reporter
+from flows.segments import segments
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 TRIES = 8
+LOOK_AHEAD = timedelta(milliseconds=100)  # a text is taken this long before its sender is free, so that no moment goes unused
+USED = 0.97  # of the rate we may send at: texts that are pushed together on the way still keep to it
+AT_ONCE = 100  # texts put behind a busy sender in one transaction
 CLOCKS_DIFFER = timedelta(seconds=30)  # between the vendor's and ours
 # A vendor's news may come late or out of order: a text only ever moves to a higher step.
 _STEP = {"queued": 0, "sending": 0, "sent": 1, "delivered": 2, "read": 3, "failed": 2, "stopped": 2, "cancelled": 9}
@@ -30,6 +35,7 @@ _message: Any = _table.c
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
 _reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
 _check_in: Any = CheckIn.__table__.c  # type: ignore[attr-defined]
+_sender: Any = Sender.__table__.c  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Outgoing:
     message: OutgoingMessage
     attempts: int
     made_at: datetime
+    not_before: datetime | None = None  # its sender is busy until then
 
 
 def put(
@@ -88,17 +95,34 @@ def cancel_queued(db: Transaction, reporter: UUID, authors: Sequence[str] = ("bo
 def send_due(store: Store, channels: Mapping[str, Channel]) -> int:
     """Hand over every text that is due, one after the other. Returns how many went out."""
     sent = 0
-    while _is_any_due(store) and (outgoing := _claim(store)):
-        try:
-            external_id = _hand_over(store, channels, outgoing)
-        except TransportError as error:
-            with store.transaction() as db:
-                _record_failure(db, outgoing, error)
-        else:
-            with store.transaction() as db:
-                _record_sent(db, outgoing, external_id)
-            sent += 1
+    while outgoing := claim_next(store, channels):
+        sent += deliver(store, channels, outgoing)
     return sent
+
+
+def deliver(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing) -> bool:
+    """Hand over a claimed text when its moment comes, and note what became of it. True: it went out."""
+    if not _is_still_wanted(store, outgoing):
+        return False
+    try:
+        external_id = _hand_over(store, channels, outgoing)
+    except TransportError as error:
+        channel = channels.get(outgoing.channel)
+        with store.transaction() as db:
+            _record_failure(db, outgoing, error, channel.rate if channel else Rate())
+        return False
+    with store.transaction() as db:
+        _record_sent(db, outgoing, external_id)
+    return True
+
+
+def _is_still_wanted(store: Store, outgoing: Outgoing) -> bool:
+    """Wait for its moment; somebody may have taken it back meanwhile."""
+    if outgoing.not_before is None:
+        return True
+    time.sleep(max(0.0, (outgoing.not_before - clock.now()).total_seconds()))
+    with store.reading() as db:
+        return db.execute(_WANTED, {"taken": outgoing.id}).scalar() is not None
 
 
 def _hand_over(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing) -> str:
@@ -127,25 +151,96 @@ def _found_after_a_lost_answer(store: Store, channel: Channel, outgoing: Outgoin
     return None
 
 
-def _is_any_due(store: Store) -> bool:
-    """A cheap look without the write lock."""
-    with store.reading() as db:
-        return db.execute(_ANY_DUE, {"now": clock.now()}).scalar() is not None
-
-
-def _claim(store: Store) -> Outgoing | None:
-    with store.transaction() as db:
-        now = clock.now()
-        while found := db.execute(_FIRST_DUE, {"now": now}).scalar():
-            row = db.execute(_TAKE, {"taken": found, "leased_until": now + LEASE}).one()
-            try:
-                if outgoing := _opened(db, row):
+def claim_next(store: Store, channels: Mapping[str, Channel]) -> Outgoing | None:
+    """Take the first text whose sender is free, or will be in a moment: answers before check-ins, else the longest due."""
+    while True:
+        with store.reading() as db:  # a cheap look without the write lock
+            if db.execute(_ANY_DUE, _moments()).scalar() is None:
+                return None
+        with store.transaction() as db:
+            for _ in range(AT_ONCE):
+                now = _moments()
+                found = next((found for which in _IN_TURN if (found := db.execute(which, now).scalar())), None)
+                if found is None:
+                    return None
+                if outgoing := _taken(db, found, channels):
                     return outgoing
-            except keys.WrongKey as error:  # it waits for the right service key, and the others do not wait for it
-                log.error("message %s cannot be sent: %s", row.id, error)
-                continue
-            _end(db, row.id, "failed")
+
+
+def free_in(db: Transaction) -> float:
+    """Seconds until a busy sender may be given its next text; a minute when none is busy."""
+    free_at = db.execute(_NEXT_FREE, _moments()).scalar()
+    return 60.0 if free_at is None else max(0.0, (free_at - LOOK_AHEAD - clock.now()).total_seconds())
+
+
+def _moments() -> dict[str, datetime]:
+    return {"now": clock.now(), "soon": clock.now() + LOOK_AHEAD}
+
+
+def _taken(db: Transaction, message: UUID, channels: Mapping[str, Channel]) -> Outgoing | None:
+    """The text, claimed for its moment; None when it must wait longer, or can never go."""
+    row = db.execute(_TAKE, {"taken": message, "leased_until": clock.now() + LEASE}).one()
+    try:
+        outgoing = _opened(db, row)
+    except keys.WrongKey as error:  # it waits for the right service key, and the others do not wait for it
+        log.error("message %s cannot be sent: %s", message, error)
         return None
+    if outgoing is None:
+        _end(db, message, "failed")
+        return None
+    channel = channels.get(outgoing.channel)
+    if channel is None or not channel.rate.sender:
+        return outgoing
+    return _paced(db, outgoing, row.address_id, channel.rate)
+
+
+# -- how fast ------------------------------------------------------------------------------------------------------------------
+
+
+def _paced(db: Transaction, outgoing: Outgoing, address: UUID, rate: Rate) -> Outgoing | None:
+    """Reserve the sender's next moment for this text, in the transaction that claims it; None: it was put off."""
+    sender = db.vault.index(rate.sender, "sender")
+    now = clock.now()
+    free_at = _free_at(db, sender)
+    if free_at > now + LOOK_AHEAD:
+        _put_off(db, outgoing, waits_for=sender)
+        return None
+    moment = max(now, free_at, _next_to_one(db, address, rate))
+    if moment > now + LOOK_AHEAD:
+        _put_off(db, outgoing, leased_until=moment - LOOK_AHEAD)
+        return None
+    if rate.per_second:
+        weight = segments(outgoing.message.text)[1] if rate.counts == "segments" else 1
+        busy = timedelta(seconds=weight / (rate.per_second * USED))
+        db.execute(_RESERVE, {"sender": sender, "free_at": moment + busy})
+    return replace(outgoing, not_before=moment) if moment > now else outgoing
+
+
+def _free_at(db: Transaction, sender: bytes) -> datetime:
+    """When the sender is free; its row is held until the commit, so that two workers never take the same moment."""
+    free_at: datetime | None = db.execute(_FREE_AT, {"sender": sender}).scalar()
+    if free_at is not None:
+        return free_at
+    try:
+        with db.connection.begin_nested():
+            db.insert(Sender(id=sender, free_at=clock.now()))
+    except sa.exc.IntegrityError:  # another worker was quicker
+        pass
+    return db.execute(_FREE_AT, {"sender": sender}).scalar_one()  # type: ignore[no-any-return]
+
+
+def _next_to_one(db: Transaction, address: UUID, rate: Rate) -> datetime:
+    """When the next text may go to this address."""
+    if not rate.per_second_to_one:
+        return clock.now()
+    last: datetime | None = db.execute(_LAST_TO, {"address": address}).scalar()
+    return last + timedelta(seconds=1 / (rate.per_second_to_one * USED)) if last else clock.now()
+
+
+def _put_off(db: Transaction, outgoing: Outgoing, **changes: Any) -> None:
+    """It was not tried: back into the line, and this does not count."""
+    waiting = sa.update(_table).where(_message.id == outgoing.id, _message.state == "sending")
+    db.execute(waiting.values(state="queued", attempts=_message.attempts - 1, **{"leased_until": None, **changes}))
 
 
 def _opened(db: Transaction, row: Any) -> Outgoing | None:
@@ -171,16 +266,22 @@ def _record_sent(db: Transaction, outgoing: Outgoing, external_id: str) -> None:
     db.execute(_SENT, {"gone": outgoing.id, "external_id": found_by, "done_at": clock.now()})
 
 
-def _record_failure(db: Transaction, outgoing: Outgoing, error: TransportError) -> None:
+def _record_failure(db: Transaction, outgoing: Outgoing, error: TransportError, rate: Rate) -> None:
     log.warning("message %s was not sent: %s", outgoing.id, error)
+    wait = timedelta(seconds=error.retry_after or min(2**outgoing.attempts, 300))
     if error.failure == "stopped":
         opt_out(db, outgoing.reporter_id)  # the reporter's row first, as everybody does
         _end(db, outgoing.id, "stopped")
+    elif error.is_too_fast and rate.sender:  # the vendor took nothing: all texts of this sender wait, and this was no try
+        sender = db.vault.index(rate.sender, "sender")
+        db.execute(_RESERVE, {"sender": sender, "free_at": max(_free_at(db, sender), clock.now() + wait)})
+        _put_off(db, outgoing, waits_for=sender)
     elif error.failure == "refused" or outgoing.attempts >= TRIES:
         _end(db, outgoing.id, "failed")
     else:
-        wait = timedelta(seconds=error.retry_after or min(2**outgoing.attempts, 300))
-        again = sa.update(Message).where(_message.id == outgoing.id, _message.state == "sending")
+        # Only while it is still ours: after a long pause of this machine another worker may have taken it up.
+        mine = _message.attempts == outgoing.attempts
+        again = sa.update(Message).where(_message.id == outgoing.id, _message.state == "sending", mine)
         db.execute(again.values(state="queued", due_at=clock.now() + wait, leased_until=None))
 
 
@@ -230,13 +331,15 @@ def forget_addresses(db: Transaction) -> int:
 _NEW = sa.insert(_table)
 
 _now: Any = sa.bindparam("now", type_=_message.due_at.type)
+_soon: Any = sa.bindparam("soon", type_=_sender.free_at.type)
+_IS_BUSY = sa.exists().where(_sender.id == _message.waits_for, _sender.free_at > _soon)
 _DUE = sa.select(_message.id).where(
     _message.direction == "out",
-    _message.state.in_(("queued", "sending")),
     _message.due_at <= _now,
     lease_is_free(_message.leased_until, _now),
+    sa.or_(_message.waits_for.is_(None), ~_IS_BUSY),
 )
-_ANY_DUE = _DUE.limit(1)
+_ANY_DUE = _DUE.where(_message.state.in_(("queued", "sending"))).limit(1)
 _earlier = _table.alias()
 _IS_FIRST = ~sa.exists().where(
     _earlier.c.reporter_id == _message.reporter_id,
@@ -245,6 +348,21 @@ _IS_FIRST = ~sa.exists().where(
     _earlier.c.sequence < _message.sequence,
 )
 _FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(1).with_for_update(skip_locked=True)
+# One state at a time, so that an index gives the order and the first row is enough however long the line is.
+_IN_TURN = (
+    _FIRST_DUE.where(_message.state == "queued", _message.author != "check_in"),
+    _FIRST_DUE.where(_message.state == "sending"),  # what a dead worker left
+    _FIRST_DUE.where(_message.state == "queued", _message.author == "check_in"),
+)
+_WANTED = sa.select(_message.id).where(_message.id == sa.bindparam("taken"), _message.state == "sending")
+_NEXT_FREE = sa.select(sa.func.min(_sender.free_at, type_=_sender.free_at.type)).where(_sender.free_at > _soon)
+_FREE_AT = sa.select(_sender.free_at).where(_sender.id == sa.bindparam("sender")).with_for_update()
+_RESERVE = sa.update(Sender.__table__).where(_sender.id == sa.bindparam("sender"))  # type: ignore[attr-defined]
+_LAST_TO = sa.select(sa.func.max(_message.done_at, type_=_message.done_at.type)).where(
+    _message.address_id == sa.bindparam("address"),
+    _message.direction == "out",
+    _message.state.in_(("sent", "delivered", "read")),
+)
 _TAKE = sa.update(_table).where(_message.id == sa.bindparam("taken"))
 _TAKE = _TAKE.values(state="sending", attempts=_message.attempts + 1).returning(*_message)
 _BOX = sa.select(_address.box).where(_address.id == sa.bindparam("of"))

@@ -21,7 +21,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bot import models
+from bot import clock, models
 from bot.privacy import Vault
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,13 +40,31 @@ def engine_for(url: str) -> sa.Engine:
     """An engine with our way of using each database: WAL, synchronous=FULL and IMMEDIATE on SQLite, psycopg on PostgreSQL."""
     address = sa.make_url(url)
     if address.get_backend_name() == "postgresql":
-        return sa.create_engine(address.set(drivername="postgresql+psycopg"), pool_size=8, pool_pre_ping=True, hide_parameters=True)
+        address = address.set(drivername="postgresql+psycopg")
+        # More threads than these ever wait for the database at once: eight that answer, the senders, the clock, the ear.
+        return sa.create_engine(
+            address, pool_size=8, max_overflow=16, pool_pre_ping=True, hide_parameters=True, connect_args=_patience(address)
+        )
     if address.database and address.database != ":memory:":
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(address, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _patience(address: sa.URL) -> dict[str, Any]:
+    """A cut cable says nothing: each end must find out by itself, or what a lost worker holds would hold up all the others."""
+    here = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15000}
+    there = {
+        "idle_in_transaction_session_timeout": "30s",
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": "15s",
+    }
+    chosen = {"options": " ".join(f"-c {name}={value}" for name, value in there.items())} if "options" not in address.query else {}
+    return {name: value for name, value in {**here, **chosen}.items() if name not in address.query}
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
@@ -150,6 +168,13 @@ class _Line:
 
     def take(self) -> list[tuple[Act, Future[Any]]]:
         return [self.waiting.popleft() for _ in range(min(len(self.waiting), MOST_TOGETHER))]
+
+
+def follow_clock(store: Store) -> None:
+    """Go by the clock of the database where many machines share one: their own clocks differ, and leases and dues must not."""
+    if store.engine.dialect.name == "postgresql":
+        with store.reading() as db:
+            clock.follow(db.execute(sa.select(sa.func.clock_timestamp())).scalar_one())
 
 
 def lock_reporter(db: Transaction, reporter: UUID) -> Any:

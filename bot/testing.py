@@ -9,7 +9,7 @@ from itertools import count
 
 from bot import inbox, outbox
 from bot.conversation import Conversation, Voice
-from bot.messages import IncomingMessage, OutgoingMessage, TransportError
+from bot.messages import IncomingMessage, OutgoingMessage, Rate, TransportError
 from bot.store import Store
 from bot.understanding import SILENT, Nlu, Understanding
 from flows import engine
@@ -24,6 +24,7 @@ class FakeChannel:
         self.name = name
         self.has_buttons = has_buttons
         self.max_length = max_length
+        self.rate = Rate()
         self.sent: list[OutgoingMessage] = []
         self.failures: list[TransportError] = []
         self._ids = count(1)

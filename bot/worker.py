@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import cases, checkins, inbox, outbox, staff
+from bot import cases, checkins, inbox, outbox, staff, waking
 from bot import conversation as conversations
 from bot.cases import Work
 from bot.conversation import Conversation
 from bot.inbox import Claimed
 from bot.messages import Channel
+from bot.outbox import Outgoing
 from bot.privacy import what_failed
 from bot.settings import Settings
-from bot.store import Store
+from bot.store import Store, follow_clock
 from bot.understanding import Nlu, is_readable
 from translations.machine import Translation
 
 log = logging.getLogger(__name__)
 
 TALKERS = 8  # reporters answered at the same time; each may wait for Rasa
-LOOK_AGAIN = 0.05  # seconds between looks at an empty inbox
+SENDERS = 16  # texts on their way at the same time; a vendor that hangs holds one for ten seconds
+LOOK_AGAIN = 1.0  # seconds between looks when nobody wakes us: for what is to be tried again, and for a lost wake-up
+BREATH = 0.01  # seconds between two looks in vain
+
+
+Taken = TypeVar("Taken")
 
 
 class Translates(Protocol):
@@ -54,7 +60,8 @@ class Worker:
         self._translator = translator
         self._settings = settings
         self._stopping = threading.Event()
-        self._free = threading.Semaphore(TALKERS)
+        self._texts_came = threading.Event()
+        self._texts_to_send = threading.Event()
 
     def run(self) -> None:
         """Work until stopped. On SQLite, where there is one worker, what a dead one held is taken up at once."""
@@ -62,17 +69,27 @@ class Worker:
             with self._store.transaction() as db:
                 inbox.forget_leases(db)
         clock = self._clock()
-        sender = threading.Thread(target=self._send, name="sender")
-        with ThreadPoolExecutor(TALKERS, thread_name_prefix="talker") as talkers:
+        with ThreadPoolExecutor(TALKERS, "talker") as talkers, ThreadPoolExecutor(SENDERS, "sender") as senders:
+            threads = [
+                threading.Thread(target=waking.listen, args=(self._store, self._wake, self._stopping), name="ear"),
+                threading.Thread(target=self._send, args=(senders,), name="post"),
+            ]
             clock.start()
-            sender.start()
+            for thread in threads:
+                thread.start()
             self._listen(talkers)
-        sender.join()
+            for thread in threads:
+                thread.join()
         clock.shutdown()
 
     def stop(self) -> None:
         """May be called from a signal handler or another thread."""
         self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._texts_came.set()
+        self._texts_to_send.set()
 
     def close(self) -> None:
         """Give back connections, once ``run`` has returned."""
@@ -83,33 +100,51 @@ class Worker:
     # -- texts ---------------------------------------------------------------------------------------------------------------
 
     def _listen(self, talkers: ThreadPoolExecutor) -> None:
-        """Hand waiting texts to free talkers; a text is claimed only when somebody can take it at once."""
-        while not self._stopping.is_set():
-            self._free.acquire()
-            message = self._claim()
-            if message is None:
-                self._free.release()
-                self._stopping.wait(LOOK_AGAIN)
-                continue
-            talkers.submit(self._talk, message)
+        self._hand_out(talkers, TALKERS, self._claim, self.answer, self._texts_came, lambda: LOOK_AGAIN)
 
     def _claim(self) -> Claimed | None:
-        try:
-            with self._store.reading() as db:
-                if not inbox.is_any_due(db):
-                    return None
-            with self._store.transaction() as db:
-                return inbox.claim_next(db)
-        except Exception as error:  # the one broad catch of the loop: a locked database must not end it
-            log.error("could not look for texts: %s", what_failed(error))
-            self._stopping.wait(1)
-            return None
+        with self._store.reading() as db:
+            if not inbox.is_any_due(db):
+                return None
+        with self._store.transaction() as db:
+            return inbox.claim_next(db)
 
-    def _talk(self, message: Claimed) -> None:
-        try:
-            self.answer(message)
-        finally:
-            self._free.release()
+    def _hand_out(
+        self,
+        pool: ThreadPoolExecutor,
+        threads: int,
+        claim: Callable[[], Taken | None],
+        work: Callable[[Taken], object],
+        came: threading.Event,
+        pause: Callable[[], float],
+    ) -> None:
+        """Hand what is due to free threads; it is claimed only when somebody can take it at once."""
+        free = threading.Semaphore(threads)
+
+        def take(one: Taken) -> None:
+            try:
+                work(one)
+            except Exception as error:  # the database went away in the middle: the lease runs out, and it is taken up again
+                log.error("a text was left in the middle, to be taken up again: %s", what_failed(error))
+            finally:
+                free.release()
+
+        while not self._stopping.is_set():
+            free.acquire()
+            came.clear()
+            try:
+                one = claim()
+                wait = pause() if one is None else 0.0
+            except Exception as error:  # the one broad catch of the loop: a locked or lost database must not end it
+                log.error("could not look for texts: %s", what_failed(error))
+                one, wait = None, LOOK_AGAIN
+                self._stopping.wait(LOOK_AGAIN)
+            if one is not None:
+                pool.submit(take, one)
+                continue
+            free.release()
+            self._stopping.wait(BREATH)
+            came.wait(wait)
 
     def answer(self, message: Claimed) -> None:
         """Handle one text; what fails three times becomes a case for a person."""
@@ -122,14 +157,25 @@ class Worker:
             log.error("message %s was not answered (try %d): %s", message.id, message.attempts, what_failed(error))
             with self._store.transaction() as db:
                 inbox.put_back(db, message)
+        finally:
+            self._texts_came.set()  # the same reporter's next text, which waited for this one
+            self._texts_to_send.set()
 
     # -- sending -------------------------------------------------------------------------------------------------------------
 
-    def _send(self) -> None:
-        while not self._stopping.is_set():
-            sent = self._tick("send texts", lambda: outbox.send_due(self._store, self._channels))
-            if not sent:
-                self._stopping.wait(LOOK_AGAIN)
+    def _send(self, senders: ThreadPoolExecutor) -> None:
+        def claim() -> Outgoing | None:
+            return outbox.claim_next(self._store, self._channels)
+
+        def deliver(outgoing: Outgoing) -> None:
+            outbox.deliver(self._store, self._channels, outgoing)
+            self._texts_to_send.set()  # the same reporter's next text
+
+        def pause() -> float:
+            with self._store.reading() as db:
+                return min(LOOK_AGAIN, outbox.free_in(db))
+
+        self._hand_out(senders, SENDERS, claim, deliver, self._texts_to_send, pause)
 
     # -- the clock -----------------------------------------------------------------------------------------------------------
 
@@ -141,6 +187,7 @@ class Worker:
             (5, "ask check-ins", self.ask_check_ins),
             (5, "forget anonymous addresses", self.forget_addresses),
             (60, "erase what is over", self.erase_expired),
+            (60, "follow the database's clock", lambda: follow_clock(self._store)),
         ):
             clock.add_job(self._tick, "interval", seconds=seconds, args=(what, tick))
         return clock

@@ -90,6 +90,7 @@ def running(folder: Path, monkeypatch: pytest.MonkeyPatch, changes: Mapping[str,
         monkeypatch.setenv("TELLONCE_TELEGRAM_TOKEN", TOKEN)
         monkeypatch.setenv("TELLONCE_TELEGRAM_SECRET", SECRET)
         monkeypatch.setenv("TELLONCE_TELEGRAM_API_URL", telegram.url)
+        monkeypatch.setenv("TELLONCE_TELEGRAM_CHAT_MESSAGES_PER_SECOND", "0")
         listening = socket.create_server(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         settings = Settings(data_dir=folder / "var", nlu_url="", secure_cookies=False, public_url=url)

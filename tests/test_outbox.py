@@ -150,7 +150,7 @@ def test_a_refused_text_is_failed_and_the_next_one_goes(staffed: Store, channel:
 
 def test_a_text_whose_sender_died_is_sent_when_its_lease_is_over(both: Store, channel: FakeChannel) -> None:
     put(both, reporter(both), "hello")
-    assert outbox._claim(both) is not None
+    assert outbox.claim_next(both, {}) is not None
     assert send(both, channel) == 0
     with clock.frozen(clock.now() + outbox.LEASE + timedelta(seconds=1)):
         assert send(both, channel) == 1
@@ -184,7 +184,7 @@ def test_a_text_that_kills_its_sender_every_time_ends_as_failed(staffed: Store, 
     put(staffed, reporter(staffed), "hello")
     with clock.frozen(clock.now()) as move:
         for _ in range(outbox.TRIES):
-            assert outbox._claim(staffed) is not None
+            assert outbox.claim_next(staffed, {}) is not None
             move(clock.now() + outbox.LEASE + timedelta(seconds=1))
         assert send(staffed, channel) == 0
     assert states(staffed) == ["failed"]

@@ -23,7 +23,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, Re
 from telegram.request import HTTPXRequest
 
 from bot.channels import Accept, hand_over, read_body
-from bot.messages import IncomingMessage, OutgoingMessage, TransportError
+from bot.messages import IncomingMessage, OutgoingMessage, Rate, TransportError
 
 os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns whenever Telegram asks us to wait
 
@@ -47,6 +47,10 @@ class TelegramSettings(BaseSettings):
     token: Annotated[SecretStr, Field(description="The bot's token, from @BotFather.")] = SecretStr("")
     secret: Annotated[SecretStr, Field(description="Telegram sends it with each update: letters, digits, _ and -.")] = SecretStr("")
     api_url: Annotated[str, Field(description="Address of a stand-in or of your own Bot API server; empty: Telegram's.")] = ""
+    messages_per_second: Annotated[float, Field(description="Messages the bot may send in a second; 0: no limit.", ge=0)] = 30.0
+    chat_messages_per_second: Annotated[
+        float, Field(description="Messages the bot may send to one person in a second; 0: no limit.", ge=0)
+    ] = 1.0
 
     @property
     def is_set(self) -> bool:
@@ -129,6 +133,8 @@ class TelegramChannel:
             raise ValueError("the channel telegram needs TELLONCE_TELEGRAM_TOKEN and _SECRET")
         _silence()
         self._settings = settings
+        bot = settings.token.get_secret_value().partition(":")[0]  # its public id
+        self.rate = Rate(f"{self.name} {bot}", settings.messages_per_second, settings.chat_messages_per_second)
         self._timeout = timeout
         self._starting = threading.Lock()
         self._running: _Running | None = None
@@ -230,7 +236,8 @@ def _failure(error: TelegramError) -> TransportError:
     match error:
         case RetryAfter():
             wait = error.retry_after
-            return TransportError("later", "429", wait.total_seconds() if isinstance(wait, timedelta) else wait)
+            seconds = wait.total_seconds() if isinstance(wait, timedelta) else wait
+            return TransportError("later", "429", seconds, is_too_fast=True)
         case Forbidden():  # blocked us, gone, or never wrote to us
             return TransportError("stopped", "403")
         case InvalidToken():  # a wrong setting of ours must not lose a text

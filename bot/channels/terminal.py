@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 
-from bot.messages import OutgoingMessage
+from bot.messages import OutgoingMessage, Rate
 
 
 class Terminal:
@@ -15,6 +15,7 @@ class Terminal:
     name = "terminal"
     has_buttons = False
     max_length = 1600
+    rate = Rate()
 
     def __init__(self) -> None:
         self.heard: list[str] = []

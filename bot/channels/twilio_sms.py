@@ -20,7 +20,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from bot.channels import Accept, RecordDelivery, hand_over, read_body
-from bot.messages import Delivery, DeliveryState, IncomingMessage, OutgoingMessage, TransportError
+from bot.messages import Delivery, DeliveryState, IncomingMessage, OutgoingMessage, Rate, TransportError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,9 @@ class TwilioSettings(BaseSettings):
         Field(description="Our number (E.164) or Messaging Service (MG…).", pattern=r"^$|^\+[1-9][0-9]{4,14}$|^MG[0-9a-f]{32}$"),
     ] = ""
     api_url: Annotated[str, Field(description="Address of a stand-in for Twilio's API; empty: Twilio itself.")] = ""
+    segments_per_second: Annotated[
+        float, Field(description="Segments the number may send in a second, as its contract says; 0: no limit.", ge=0)
+    ] = 1.0
 
     @property
     def is_set(self) -> bool:
@@ -117,6 +120,7 @@ class TwilioSms:
         token = settings.auth_token.get_secret_value()
         self.public_url = public_url.rstrip("/")
         self.number = settings.number
+        self.rate = Rate(f"{self.name} {self.number}", settings.segments_per_second, counts="segments")
         self._validator = RequestValidator(token)
         self._http = _Http(settings.api_url, timeout)
         self._client = Client(settings.account_sid, token, http_client=self._http)
@@ -173,6 +177,7 @@ class TwilioSms:
 # Twilio's codes in our words. Whatever stands in no list and is a 4xx is about this one text: refused.
 _STOPPED = frozenset({21610, 63014})  # opted out by STOP; blocked us on WhatsApp
 _BUSY = frozenset({14107, 20429, 21611, 30001, 63018, 63038})  # too fast, too many queued, over the day's limit
+_TOO_FAST = frozenset({14107, 20429})
 _OUR_SETTING = frozenset(  # a wrong setting of ours must not lose a text: it waits until the operator has mended it
     {
         20003,  # authentication
@@ -199,7 +204,7 @@ def _failure(status: int, code: int | None) -> TransportError:
     if code in _OUR_SETTING or status in {401, 403, 404}:
         return TransportError("later", str(code or status), SETTING_RETRY)
     if code in _BUSY or status == 429 or status >= 500:
-        return TransportError("later", str(code or status))
+        return TransportError("later", str(code or status), is_too_fast=code in _TOO_FAST or status == 429)
     return TransportError("refused", str(code or status))
 
 
@@ -216,7 +221,8 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
             url = self.api_url + urlsplit(url)._replace(scheme="", netloc="").geturl()
         response = super().request(method, url, *args, **kwargs)
         if response.status_code == 429 or response.status_code >= 500:
-            raise TransportError("later", _code(response), _seconds(response.headers.get("Retry-After")))
+            retry_after = _seconds(response.headers.get("Retry-After"))
+            raise TransportError("later", _code(response), retry_after, is_too_fast=response.status_code == 429)
         return response
 
 

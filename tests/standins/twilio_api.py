@@ -102,6 +102,7 @@ class TwilioApi(StandIn):
             "TELLONCE_TWILIO_AUTH_TOKEN": self.auth_token,
             "TELLONCE_TWILIO_NUMBER": NUMBER,
             "TELLONCE_TWILIO_API_URL": self.url,
+            "TELLONCE_TWILIO_SEGMENTS_PER_SECOND": "0",
         }
 
     def fail_next(self, trouble: Trouble, times: int = 1, retry_after: float = 1) -> None:
