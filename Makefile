@@ -1,6 +1,6 @@
 # The commands of the README. Each one first brings the installation up to date: a second run takes seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test bench evaluate lint clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -20,6 +20,11 @@ test: ## run the tests (ARGS="-k receipt -x" goes to pytest)
 bench: ## measure speed, memory and size on this machine
 	@./setup
 	@.venv/bin/python -m bench $(ARGS)
+
+evaluate: ## measure translation, detection and understanding on held-out texts
+	@./setup --dev
+	@.venv/bin/python -m bench.evaluate_translation
+	@test ! -x nlu/.venv/bin/python || PYTHONPATH=nlu nlu/.venv/bin/python nlu/evaluate.py
 
 lint: ## check style, types and import layers
 	@./setup --dev --without-nlu

@@ -66,7 +66,9 @@ def parts(settings: Settings, channels: Mapping[str, Channel] | None = None) -> 
     ways = channels if channels is not None else open_channels(settings)
     nlu = understanding(settings)
     talk = Conversation(store, engine.load(), nlu, ways, voice(settings))
-    return Parts(settings, store, ways, nlu, Translator(settings.translate_socket), talk)
+    return Parts(
+        settings, store, ways, nlu, Translator(settings.translate_socket, working_language=settings.working_language), talk
+    )
 
 
 def understanding(settings: Settings) -> Nlu:

@@ -12,7 +12,7 @@ from bot import app, processes
 from bot.settings import Settings
 from bot.understanding import NOTHING_MEANT, NluClient, Understanding, is_readable
 from flows import check as checker
-from flows import segments
+from flows import picture, segments
 from flows.model import Flow
 from translations import catalog, machine
 from translations import detect as detector
@@ -28,7 +28,7 @@ def detect(_settings: Settings) -> int:
 
 def translate(settings: Settings) -> int:
     """``{"id", "text", "source", "target"}`` → ``{"id", "text", "engine", "route", "flags"}``. Returns the exit status."""
-    translator = machine.Translator(settings.translate_socket)
+    translator = machine.Translator(settings.translate_socket, working_language=settings.working_language)
     if translator.ping() is not None:
         return machine.translate_lines(sys.stdin, sys.stdout, translator)
     with processes.TranslationChild(settings):
@@ -117,6 +117,16 @@ def check_flows(flows: Mapping[str, Flow], known_events: Collection[str]) -> int
         print(problem)
     print(f"{len(flows)} flows in {len(catalog.texts())} languages: {len(problems)} problems")
     return 1 if problems else 0
+
+
+def draw_flow(flows: Mapping[str, Flow], name: str, language: str, as_svg: bool) -> int:
+    """Print a flow as Mermaid text or as an SVG picture. Returns the exit status."""
+    if name not in flows or language not in catalog.texts():
+        print(f"there is no flow '{name}' in '{language}'; flows: {', '.join(flows)}; languages: {', '.join(catalog.texts())}")
+        return 1
+    draw = picture.svg if as_svg else picture.mermaid
+    print(draw(flows[name], lambda msgid: catalog.texts()[language].get(msgid, msgid)), end="")
+    return 0
 
 
 def print_segments(flows: Mapping[str, Flow], as_json: bool) -> None:

@@ -303,7 +303,7 @@ def test_the_story_stands_beside_its_translation_with_what_to_check(office: Offi
     assert f'<p class="original" lang="pt" dir="ltr">{html.escape(STORY, quote=False)}</p>' in page
     assert f'<p class="translation" lang="en" dir="ltr">{html.escape(STORY_EN, quote=False)}</p>' in page
     assert "Automatic translation (argos/test)" in page
-    assert "A “not” may have been lost" in page
+    assert "A “not” of the original may be missing" in page
     assert "Portuguese" in page
     assert "Português" in page
 
@@ -332,7 +332,7 @@ def test_a_language_without_a_machine_needs_an_interpreter(office: Office) -> No
         nothing = {"text": None, "engine": "none", "route": [], "flags": ["interpreter_needed"], "model": ""}
         cases.finish_work(db, work, dict.fromkeys(work.texts, nothing), {"state": "unsupported", "motivations": []})
     page = seen(office.signed_in().get(f"/cases/{case}").text)
-    assert "No machine translation: interpreter needed" in page
+    assert "No machine translation: an interpreter is needed" in page
     assert "Waan baqayaa" in page
     assert "the machine does not read this language well enough" in page
 
@@ -479,7 +479,7 @@ def test_a_reply_is_previewed_translated_back_and_then_sent(office: Office) -> N
     text = seen(check.text)
     assert PORTUGUESE in text
     assert "Translated back, it says Are you safe this night?" in text
-    assert "Numbers or times may have changed" in text
+    assert "A number or a time differs from the original" in text
     assert not office.rows(CaseMessage), "nothing is sent by looking"
     form = hidden(check.text) | {"sent": PORTUGUESE}
     answer = browser.post(f"{path}/reply/send", form)

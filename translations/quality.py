@@ -89,7 +89,7 @@ _NUMBER_WORDS: Mapping[str, Mapping[str, str]] = {
 
 
 # What each flag tells a caseworker. A percentage would promise more than any of these checks can know.
-_IN_WORDS: Mapping[str, str] = {
+IN_WORDS: Mapping[str, str] = {
     "negation_lost": "A “not” of the original may be missing",
     "negation_gained": "A “not” may have been added that the original does not have",
     "numbers_changed": "A number or a time differs from the original",
@@ -114,7 +114,7 @@ _IN_WORDS: Mapping[str, str] = {
 
 def flag_in_words(flag: str) -> str:
     """A flag as a caseworker reads it, in English; an unknown one as it stands."""
-    return _IN_WORDS.get(flag, flag.replace("_", " "))
+    return IN_WORDS.get(flag, flag.replace("_", " "))
 
 
 def flags(

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from bot.cases import CaseFile, ChatLine
 from bot.web import wording
 from bot.web.wording import Tongue, tongue
+from translations import lexicon
+from translations.lexicon import Gloss
 
 State = Literal["same", "made", "pending", "none"]
 
@@ -28,7 +30,8 @@ class Words:
     """One thing the reporter told.
 
     ``state``: same (the caseworkers' own language), made (there is a translation), pending (it is being made), none.
-    ``note`` says who translated, or why nobody did; ``warnings`` say what to check against the original.
+    ``note`` says who translated, or why nobody did; ``warnings`` say what to check against the original; ``glosses`` what the
+    insults in it mean, which engines lose.
     """
 
     passages: Sequence[Passage]
@@ -37,6 +40,7 @@ class Words:
     translation: str = ""
     note: str = ""
     warnings: Sequence[str] = ()
+    glosses: Sequence[Gloss] = ()
 
     @property
     def original(self) -> str:
@@ -134,14 +138,16 @@ def _joined(texts: Any) -> str:
 def _words(passages: Sequence[Passage], language: Tongue, working: str, made: Mapping[str, Any] | None, is_pending: bool) -> Words:
     if language.code == working:
         return Words(passages, language)
+    glosses = lexicon.gloss("".join(p.text for p in passages), language.code or "")
     if made is None:
-        return Words(passages, language, "pending" if is_pending else "none", note="" if is_pending else "Not translated")
+        note = "" if is_pending else "Not translated"
+        return Words(passages, language, "pending" if is_pending else "none", note=note, glosses=glosses)
     codes = [str(f) for f in made.get("flags", ())]
     if made.get("text") is None:
         note = wording.FLAGS["engine_down" if "engine_down" in codes else "interpreter_needed"]
-        return Words(passages, language, "none", note=note)
+        return Words(passages, language, "none", note=note, glosses=glosses)
     note = f"Automatic translation ({made['engine']})"
-    return Words(passages, language, "made", str(made["text"]), note, wording.flags(codes))
+    return Words(passages, language, "made", str(made["text"]), note, wording.flags(codes), glosses)
 
 
 # -- evidence ------------------------------------------------------------------------------------------------------------------

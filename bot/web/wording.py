@@ -9,7 +9,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from bot import clock
-from translations import catalog
+from translations import catalog, quality
 
 STRANDS: Mapping[str, str] = {
     "race": "Race or ethnicity",
@@ -40,18 +40,7 @@ CONTACT: Mapping[str, str] = {
     "anonymous": "Anonymous: no address is kept",
     "open": "Not asked yet",
 }
-FLAGS: Mapping[str, str] = {
-    "negation_lost": "A “not” may have been lost",
-    "numbers_changed": "Numbers or times may have changed",
-    "copied_words": "Some words were copied, not translated",
-    "repeats": "The translation repeats itself",
-    "empty": "The translation is empty",
-    "wrong_script": "Not in the expected writing",
-    "details_listed": "Names or numbers could not be placed and stand in brackets",
-    "interpreter_needed": "No machine translation: interpreter needed",
-    "engine_down": "Translation is not running",
-    "edited": "Changed by hand before sending",
-}
+FLAGS: Mapping[str, str] = quality.IN_WORDS
 EVIDENCE: Mapping[str, str] = {
     "slur": "a slur",
     "hostile_words": "hostile words",
@@ -78,6 +67,12 @@ ACTIONS: Mapping[str, str] = {
     "replied": "wrote to the reporter",
     "decided": "wrote down a decision",
     "closed": "closed the case",
+    "held": "put the case under legal hold",
+    "let_go": "ended the legal hold",
+    "unmask_asked": "asked to see the reporter's address",
+    "unmask_granted": "let a colleague see the reporter's address",
+    "unmasked": "saw the reporter's address",
+    "transferred": "handed the case over to this team",
     "handed_back": "The case came back to the queue: whoever held it has left",
     "person_wanted": "The reporter asked for a person",
     "self_harm_words": "The reporter used words of self-harm",
