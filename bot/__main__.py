@@ -6,12 +6,13 @@ import getpass
 import json
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from bot import app, cases, chat, doctor, lines, processes, rotation, staff
+from bot import app, audit, cases, chat, doctor, lines, processes, retention, rotation, staff
 from bot import language_commands as languages
 from bot import settings as all_settings
 from bot.key_files import KeyFile, KeyProblem
@@ -32,6 +33,8 @@ commands.add_typer(language_commands, name="languages")
 key_commands = typer.Typer(no_args_is_help=True, help="Look after the service key.")
 commands.add_typer(staff_commands, name="staff")
 commands.add_typer(key_commands, name="keys")
+audit_commands = typer.Typer(no_args_is_help=True, help="Look after the read log.")
+commands.add_typer(audit_commands, name="audit")
 
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line in, one a line out.")]
 
@@ -303,9 +306,26 @@ def export() -> None:
 
 
 @commands.command()
-def purge() -> None:
-    """Erase what is past its time."""
-    _not_yet()
+def purge(
+    full: Annotated[bool, typer.Option("--full", help="PostgreSQL: write the tables anew, so that no freed byte is left.")] = False,
+) -> None:
+    """Erase what is past its time, and every trace of it in the files; `work` does so by itself every ten minutes."""
+    settings = _settings()
+    store = app.set_up_store(settings)
+    erased = retention.purge(store, retention.Limits(timedelta(days=settings.case_days), timedelta(days=settings.reporter_days)))
+    retention.leave_no_trace(store, is_thorough=full)
+    print(f"Erased: {erased.cases} closed cases, {erased.reporters} reporters.")
+
+
+@audit_commands.command()
+def verify() -> None:
+    """See whether the read log is whole: nothing changed, removed or put elsewhere."""
+    settings = _settings()
+    store = app.open_store(settings)
+    require_schema(store.engine)
+    with store.reading() as db:
+        entries, head = audit.verify(db, settings.audit_head_file), audit.head(db)
+    print(f"The read log is whole: {entries} entries. Its head: {head}")
 
 
 if __name__ == "__main__":

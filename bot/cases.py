@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import clock, outbox, staff
+from bot import audit, clock, outbox, staff
 from bot.models import (
     Address,
     Case,
@@ -105,7 +105,7 @@ def open_case(
         risk=risk,
     )
     db.insert(row)
-    _act(db, row.id, None, "opened")
+    act(db, row.id, None, "opened")
     if perceived:
         mine = Perception(case_id=row.id, team_key_id=seal.team_key, sealed=b"")
         mine.sealed = seal.seal({"who": told.get("role", "victim"), "text": perceived}, "perception", mine.id)
@@ -173,7 +173,7 @@ def add_reporter_message(
 
 def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0) -> None:
     """Something happened that a caseworker should see: the risk may rise, and a closed case comes back to the queue."""
-    _act(db, case, None, verb)
+    act(db, case, None, verb)
     raised = sa.case((_case.risk < at_least_risk, at_least_risk), else_=_case.risk)
     changes: dict[str, Any] = {"risk": raised, "is_unread": True}
     if at_least_risk:
@@ -297,10 +297,10 @@ class CaseFile:
 
 def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
     """Open a case for a member of its team; the reading is written down. Raises NotYours."""
-    row = _mine_to_read(db, member, case)
-    _act(db, row.id, member.caseworker_id, "read")
+    row = mine(db, member, case)
     if row.claimed_by in (None, member.caseworker_id):
         db.execute(sa.update(Case).where(_case.id == row.id).values(is_unread=False))
+    act(db, row.id, member.caseworker_id, "read")
     opener = member.opener
     report = db.one(sa.select(*_report).where(_report.id == row.report_id)) if row.report_id else None
     told = opener.open(report.sealed, report.team_key_id, "report", report.id) if report else {}
@@ -329,7 +329,7 @@ def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
 
 def news_mark(db: Transaction, member: SignedIn, case: UUID) -> str:
     """A mark that changes whenever there is something new to see in a case; nothing sealed is opened. Raises NotYours."""
-    row = _mine_to_read(db, member, case)
+    row = mine(db, member, case)
     reporter = db.execute(sa.select(_reporter.state, _reporter.contact).where(_reporter.id == row.reporter_id)).one()
     changing: Sequence[Any] = (CaseMessage, SealedTranslation, Suggestion, Decision, WorkingCopy)
     counted = [db.execute(sa.select(sa.func.count()).where(table.__table__.c.case_id == case)).scalar_one() for table in changing]
@@ -340,7 +340,8 @@ def news_mark(db: Transaction, member: SignedIn, case: UUID) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
-def _mine_to_read(db: Transaction, member: SignedIn, case: UUID) -> Any:
+def mine(db: Transaction, member: SignedIn, case: UUID) -> Any:
+    """The row of a case of her team. Raises NotYours."""
     row = db.one(sa.select(*_case).where(_case.id == case, _case.team_id == member.team_id))
     if row is None:
         raise NotYours("there is no such case in your team")
@@ -413,7 +414,7 @@ def claim(db: Transaction, member: SignedIn, case: UUID) -> None:
 
     Raises NotYours, AlreadyClaimed.
     """
-    row = _mine_to_read(db, member, case)
+    row = mine(db, member, case)
     reporter = lock_reporter(db, row.reporter_id)
     taken = sa.update(Case).where(_case.id == case, _case.state == "open")
     if db.execute(taken.values(state="claimed", claimed_by=member.caseworker_id, is_unread=False)).rowcount != 1:
@@ -421,7 +422,7 @@ def claim(db: Transaction, member: SignedIn, case: UUID) -> None:
     outbox.cancel_queued(db, row.reporter_id, ("bot", "check_in"))
     _take_over_unfinished(db, row, reporter)
     touch_reporter(db, row.reporter_id)
-    _act(db, case, member.caseworker_id, "claimed")
+    act(db, case, member.caseworker_id, "claimed")
 
 
 def _take_over_unfinished(db: Transaction, case: Any, reporter: Any) -> None:
@@ -449,8 +450,8 @@ def _texts_of(facts: Mapping[str, Any]) -> list[str]:
 
 def add_note(db: Transaction, member: SignedIn, case: UUID, text: str) -> None:
     """Write a note that only the team reads. Raises NotYours."""
-    row = _mine_to_read(db, member, case)
-    _act(db, row.id, member.caseworker_id, "noted", staff.team_seal(db, row.team_id), {"text": text})
+    row = mine(db, member, case)
+    act(db, row.id, member.caseworker_id, "noted", staff.team_seal(db, row.team_id), {"text": text})
 
 
 @dataclass(frozen=True)
@@ -471,7 +472,7 @@ class Reply:
 
 def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
     """Answer the reporter in the chat. Raises NotYours, CannotReply."""
-    row = _mine_to_read(db, member, case)
+    row = mine(db, member, case)
     reporter = lock_reporter(db, row.reporter_id)
     if row.state != "claimed" or row.claimed_by != member.caseworker_id:
         raise CannotReply("Claim the case first: then the conversation is yours and the bot is silent.")
@@ -494,7 +495,7 @@ def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
     line.sealed = seal.seal({"text": said.text, "language": said.language, "sent": sent}, "case_message", line.id)
     db.insert(line)
     touch_reporter(db, row.reporter_id)
-    _act(db, case, member.caseworker_id, "replied")
+    act(db, case, member.caseworker_id, "replied")
 
 
 def _why_not(db: Transaction, reporter: Any, chat: Sequence[ChatLine]) -> str:
@@ -512,24 +513,24 @@ def _why_not(db: Transaction, reporter: Any, chat: Sequence[ChatLine]) -> str:
 
 def decide(db: Transaction, member: SignedIn, case: UUID, motivations: Sequence[str], reason: str) -> None:
     """Write down what the caseworker thinks the motivation was; perception and suggestion stay as they are. Raises NotYours."""
-    row = _mine_to_read(db, member, case)
+    row = mine(db, member, case)
     seal = staff.team_seal(db, row.team_id)
     decision = Decision(case_id=case, caseworker_id=member.caseworker_id, team_key_id=seal.team_key, sealed=b"")
     decision.sealed = seal.seal({"motivations": list(motivations), "reason": reason, "by": member.name}, "decision", decision.id)
     db.insert(decision)
-    _act(db, case, member.caseworker_id, "decided")
+    act(db, case, member.caseworker_id, "decided")
 
 
 def close(db: Transaction, member: SignedIn, case: UUID) -> None:
     """Close a case she holds; the conversation is the bot's again. Raises NotYours, AlreadyClaimed."""
-    row = _mine_to_read(db, member, case)
+    row = mine(db, member, case)
     reporter = lock_reporter(db, row.reporter_id)
     held = sa.update(Case).where(_case.id == case, _case.state == "claimed", _case.claimed_by == member.caseworker_id)
     if db.execute(held.values(state="closed", closed_at=clock.now())).rowcount != 1:
         raise AlreadyClaimed("only the caseworker who holds a case can close it")
     _tell_outcome(db, reporter)
     touch_reporter(db, row.reporter_id)
-    _act(db, case, member.caseworker_id, "closed")
+    act(db, case, member.caseworker_id, "closed")
 
 
 def _tell_outcome(db: Transaction, reporter: Any) -> None:
@@ -554,15 +555,18 @@ def hand_back(db: Transaction, caseworker: UUID) -> int:
     for case in held:
         back = sa.update(Case).where(_case.id == case, _case.claimed_by == caseworker)
         db.execute(back.values(state="open", claimed_by=None, is_unread=True))
-        _act(db, case, None, "handed_back")
+        act(db, case, None, "handed_back")
     return len(held)
 
 
-def _act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal | None = None, words: Any = None) -> None:
+def act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal | None = None, words: Any = None) -> None:
+    """Write down what was done to a case: in its history, and, where a caseworker did it, in the read log; last in its commit."""
     row = CaseAction(id=uuid4(), case_id=case, caseworker_id=by, verb=verb)
     if seal and words:
         row.team_key_id, row.sealed = seal.team_key, seal.seal(words, "case_action", row.id)
     db.insert(row)
+    if by is not None:
+        audit.note(db, by, verb, case)
 
 
 # -- working copies: translation and classification ----------------------------------------------------------------------------

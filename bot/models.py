@@ -244,6 +244,7 @@ class Case(SQLModel, table=True):
     claimed_by: UUID | None = Field(default=None, foreign_key="caseworker.id")
     opened_at: datetime = _made()
     closed_at: datetime | None = _when()
+    held_at: datetime | None = _when()  # under legal hold since then: nothing erases it
 
 
 class Perception(SQLModel, table=True):
@@ -315,6 +316,31 @@ class CaseAction(SQLModel, table=True):
     team_key_id: UUID | None = Field(default=None, foreign_key="team_key.id")
     sealed: bytes | None = None
     at: datetime = _made()
+
+
+class AuditEntry(SQLModel, table=True):
+    """One thing a caseworker did, without content; ``hash`` covers the entry and ``previous``, the hash of the one before."""
+
+    __tablename__ = "audit_entry"
+    sequence: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime = _made()
+    caseworker_id: UUID | None = None  # no foreign keys: the log outlives what it speaks of
+    verb: str
+    case_id: UUID | None = None
+    previous: bytes
+    hash: bytes
+
+
+class Unmasking(SQLModel, table=True):
+    """A caseworker's question to see the address behind a case; ``sealed``: {"reason": "…"}. A second person grants it."""
+
+    id: UUID = _id()
+    case_id: UUID = Field(foreign_key="case.id", index=True)
+    asked_by: UUID = Field(foreign_key="caseworker.id")
+    granted_by: UUID | None = Field(default=None, foreign_key="caseworker.id")
+    team_key_id: UUID = Field(foreign_key="team_key.id")
+    sealed: bytes
+    asked_at: datetime = _made()
 
 
 class Receipt(SQLModel, table=True):

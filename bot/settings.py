@@ -44,6 +44,14 @@ class Settings(BaseSettings):
         SecretStr,
         Field(description="Lets a monitoring system of another machine read /health and /metrics; empty: this one alone."),
     ] = SecretStr("")
+    case_days: Annotated[int, Field(description="Days after closing until a case is erased.", gt=0)] = 90
+    reporter_days: Annotated[
+        int, Field(description="Days without a word until a reporter of whom no case is left is erased with their address.", gt=0)
+    ] = 30
+    audit_head_file: Annotated[
+        Path | None,
+        Field(description="File on another machine's disk that gets the head of the read log daily; empty: the log of `work`."),
+    ] = None
     secure_cookies: Annotated[bool, Field(description="Send the console's cookie over https only.")] = True
 
     @field_validator("nlu_url")

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import cases, checkins, inbox, outbox, staff, waking
+from bot import audit, cases, checkins, inbox, outbox, retention, staff, waking
 from bot import conversation as conversations
 from bot.cases import Work
 from bot.conversation import Conversation
@@ -187,6 +187,8 @@ class Worker:
             (5, "ask check-ins", self.ask_check_ins),
             (5, "forget anonymous addresses", self.forget_addresses),
             (60, "erase what is over", self.erase_expired),
+            (600, "erase what is past its time", self.purge),
+            (3600, "send the head of the read log", self.send_head),
             (60, "follow the database's clock", lambda: follow_clock(self._store)),
         ):
             clock.add_job(self._tick, "interval", seconds=seconds, args=(what, tick))
@@ -259,6 +261,18 @@ class Worker:
         with self._store.transaction() as db:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             return conversations.erase_expired(db)
+
+    def purge(self) -> retention.Erased:
+        limits = retention.Limits(timedelta(days=self._settings.case_days), timedelta(days=self._settings.reporter_days))
+        return retention.purge(self._store, limits)
+
+    def send_head(self) -> None:
+        """The end of the read log goes off this machine, so that nobody can write the log anew unseen."""
+        with self._store.reading() as db:
+            if self._settings.audit_head_file is None:
+                log.info("head of the read log: %s", audit.head(db))
+            elif sent := audit.send_head(db, self._settings.audit_head_file):
+                log.info("head of the read log sent: entry %d", sent.sequence)
 
 
 def as_dict(translation: Translation) -> dict[str, Any]:
