@@ -138,7 +138,9 @@ def _count_retell(node: Node, facts: dict[str, Any]) -> None:
     """They were asked for what they had told: believe it, count it, and do not ask for it again."""
     facts["retells"] = facts.get("retells", 0) + 1
     fact = node.unless_told or node.saves
-    if fact and not facts.get(fact):
+    if node.offers and node.saves:
+        _save_skip(node, facts)  # what they told is in their words, which no machine turns into a choice
+    elif fact and not facts.get(fact):
         facts["told"] = sorted({*facts.get("told", ()), fact})
 
 

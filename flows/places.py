@@ -21,7 +21,7 @@ class _InFile(BaseModel):
 
 
 class Source(_InFile):
-    """Where a fact was read, and the day it was read in a stored copy of that page; without a day it was not read, so look first."""
+    """Where a fact was read, and the day it was read in a stored copy of that page; without a day nobody did: look first."""
 
     name: str
     address: str

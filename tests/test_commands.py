@@ -166,7 +166,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(tmp_path
     assert "secret-port" not in refused.stderr
 
 
-@pytest.mark.parametrize("command", [["flows", "show"], ["export"], ["purge"], ["staff", "disable"], ["staff", "reset"]])
+@pytest.mark.parametrize("command", [["export"], ["purge"], ["staff", "disable"], ["staff", "reset"]])
 def test_a_command_of_a_later_release_says_not_yet(command: list[str], tmp_path: Path) -> None:
     finished = tellonce(*command, folder=tmp_path)
     assert finished.returncode == 2
