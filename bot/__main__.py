@@ -192,9 +192,13 @@ def segments(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 
 @flow_commands.command()
-def show() -> None:
-    """Draw a flow."""
-    _not_yet()
+def show(
+    name: Annotated[str, typer.Argument(help="report, checkin, return or feedback.")] = "report",
+    language: Annotated[str, typer.Option(help="The language of its texts.")] = "en",
+    svg: Annotated[bool, typer.Option("--svg", help="An SVG picture instead of Mermaid text.")] = False,
+) -> None:
+    """Draw a flow, as Mermaid text or as a picture, for a person to review."""
+    raise SystemExit(lines.draw_flow(engine.load(), name, language, svg))
 
 
 @language_commands.command(name="list")
