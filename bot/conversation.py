@@ -430,7 +430,10 @@ class Conversation:
         for piece in pieces:
             with_choices = choices if piece is pieces[-1] else []
             address = scene.message.address_id if scene.message else None
-            outbox.put(scene.db, scene.before.reporter.id, piece, author=scene.author, address=address, choices=with_choices)
+            place = scene.message.place if scene.message else None
+            outbox.put(
+                scene.db, scene.before.reporter.id, piece, author=scene.author, address=address, choices=with_choices, place=place
+            )
 
 
 # -- reading and keeping where a reporter is -----------------------------------------------------------------------------------

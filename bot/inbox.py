@@ -47,6 +47,7 @@ class Claimed:
     attachments: int
     attempts: int
     came_at: datetime
+    place: datetime  # among all texts (see SPACING); the answer takes the same place
 
 
 def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False) -> UUID | None:
@@ -131,7 +132,15 @@ def claim_next(db: Transaction) -> Claimed | None:
             log.error("message %s waits: %s", row.id, error)
             continue
         return Claimed(
-            row.id, row.reporter_id, row.address_id, body["channel"], body["text"], body["attachments"], row.attempts, row.made_at
+            id=row.id,
+            reporter_id=row.reporter_id,
+            address_id=row.address_id,
+            channel=body["channel"],
+            text=body["text"],
+            attachments=body["attachments"],
+            attempts=row.attempts,
+            came_at=row.made_at,
+            place=row.due_at,
         )
     return None
 

@@ -52,9 +52,19 @@ class Outgoing:
 
 
 def put(
-    db: Transaction, reporter: UUID, text: str, *, author: str, address: UUID | None = None, choices: Sequence[Choice] = ()
+    db: Transaction,
+    reporter: UUID,
+    text: str,
+    *,
+    author: str,
+    address: UUID | None = None,
+    choices: Sequence[Choice] = (),
+    place: datetime | None = None,
 ) -> UUID | None:
-    """Queue a text for a reporter; to ``address``, else to where they wrote last. None when there is nowhere to send it."""
+    """Queue a text for a reporter; to ``address``, else to where they wrote last. None when there is nowhere to send it.
+
+    ``place``: the place of the text it answers among all texts, so that answers to a flood come after everybody else's.
+    """
     to = address or _last_address(db, reporter)
     if to is None:
         return None
@@ -68,6 +78,7 @@ def put(
         "author": author,
         "sequence": next_sequence(db, reporter),
         "state": "queued",
+        "due_at": max(clock.now(), place) if place else clock.now(),
         "body": db.vault.hide(body, "message", "body", message),
     }
     db.execute(_NEW, row)
@@ -335,7 +346,7 @@ _soon: Any = sa.bindparam("soon", type_=_sender.free_at.type)
 _IS_BUSY = sa.exists().where(_sender.id == _message.waits_for, _sender.free_at > _soon)
 _DUE = sa.select(_message.id).where(
     _message.direction == "out",
-    _message.due_at <= _now,
+    sa.or_(_message.due_at <= _now, _message.attempts == 0),  # a time to wait for only once a try has failed
     lease_is_free(_message.leased_until, _now),
     sa.or_(_message.waits_for.is_(None), ~_IS_BUSY),
 )

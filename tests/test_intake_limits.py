@@ -24,7 +24,7 @@ from bot.intake import Door, InTime, allow_connections
 from bot.messages import IncomingMessage, NoRoom
 from bot.models import Message
 from bot.store import Store
-from tests.exchange import employ, rows
+from tests.exchange import employ, open_exchange, rows
 from tests.running import running, until
 from tests.standins import served
 
@@ -105,6 +105,18 @@ def test_an_honest_reporter_is_answered_while_another_floods_a_thousand_texts(
         with exchange.store.reading() as db:
             assert inbox.waiting(db) > 500, "the flood was over before: this shows nothing"
         assert len(rows(exchange.store, Message, sa.text("direction = 'in'"))) == 1001
+
+
+def test_answers_to_a_flood_go_out_after_everybody_elses(tmp_path: Path) -> None:
+    with open_exchange(tmp_path) as exchange:
+        for n in range(40):
+            exchange.caller(FLOODER).writes(f"flood {n}")
+        exchange.telephone.answer()  # nobody else was there, so all are answered before she comes
+        exchange.caller(HONEST).writes("Someone spat at me")
+        exchange.telephone.answer()
+        exchange.telephone.send()
+        sent = [text.address for text in exchange.channel.sent]
+        assert HONEST in sent[:2] and len(sent) == 41
 
 
 # -- no room -------------------------------------------------------------------------------------------------------------------
