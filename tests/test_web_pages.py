@@ -512,7 +512,7 @@ def test_a_translation_may_be_changed_by_hand_and_checked_again(office: Office) 
     browser.post(f"{path}/reply/send", hidden(second.text) | {"sent": mine})
     page = seen(browser.get(path).text)
     assert mine in page
-    assert "Changed by hand before sending" in page
+    assert "Changed by hand before it was sent" in page
 
 
 def test_without_a_machine_the_reply_goes_out_as_written_and_says_so(office: Office) -> None:
