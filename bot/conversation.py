@@ -14,7 +14,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, inbox, keys, outbox
+from bot import cases, checkins, clock, inbox, keys, outbox, retention
 from bot.checkins import Due
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
@@ -824,8 +824,9 @@ def _end_contact(scene: Scene, values: Mapping[str, Any]) -> None:
 
 
 def _want_erasure(scene: Scene, values: Mapping[str, Any]) -> None:
+    """Erased at once, and no person has to agree; only what is under legal hold stays, and a caseworker sees the wish."""
     case = _returned_to(scene, values)
-    if case is not None:
+    if case is not None and retention.erase_reporter(scene.db, case.reporter_id) and cases.find(scene.db, case.id):
         cases.note_event(scene.db, case.id, "erasure_wanted", at_least_risk=cases.NOT_SURE)
 
 
