@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -26,6 +27,7 @@ from flows.model import Event, Flow, FlowError, Option, Position, Turn
 from translations import catalog, detect
 
 UNFINISHED_LIVES = timedelta(days=30)
+OFFER_AGAIN = timedelta(days=1)  # after it a half-told report is offered once more
 LONG_SILENCE = timedelta(days=2)  # after it we ask whether to go on
 EMERGENCY_TEXT_EVERY = timedelta(hours=1)
 ANONYMOUS_LIVES = timedelta(hours=24)
@@ -79,17 +81,21 @@ class Session:
     held: str = ""
     may_read: bool = False
     was_abused: bool = False
+    was_offered: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         position = self.position.as_dict() if self.position else None
         kept = {"flow": self.flow, "position": position, "before": dict(self.before), "waits_for": self.waits_for}
-        return kept | {"held": self.held, "may_read": self.may_read, "was_abused": self.was_abused}
+        return kept | {name: getattr(self, name) for name in _LATER}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Session:
         position = Position.from_dict(kept["position"]) if kept["position"] else None
-        more = {name: kept[name] for name in ("held", "may_read", "was_abused") if name in kept}  # written before there were these
+        more = {name: kept[name] for name in _LATER if name in kept}
         return cls(kept["flow"], position, kept["before"], kept["waits_for"], **more)
+
+
+_LATER = ("held", "may_read", "was_abused", "was_offered")  # a session written by an earlier release has none of these
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,29 @@ class Conversation:
             turn = engine.begin(self._flows["checkin"])
             plan = Plan(turn.events, _session_of("checkin", turn), before.language)
             self._perform(db, before, plan, None)
+
+    def offer_again(self, db: Transaction) -> int:
+        """Offer half-told reports once more, by day, to those who said that we may write to them. Returns how many."""
+        now, offered = clock.now(), 0
+        if now.astimezone(ZoneInfo(self._voice.time_zone)).hour not in checkins.DAY:
+            return 0
+        quiet = sa.select(_session.reporter_id).where(
+            ~_session.is_over,
+            _session.flow == "report",
+            _session.expires_at.between(now + UNFINISHED_LIVES - LONG_SILENCE, now + UNFINISHED_LIVES - OFFER_AGAIN),
+        )
+        for reporter_id in db.execute(quiet).scalars().all():
+            lock_reporter(db, reporter_id)
+            before = _situation(db, reporter_id)
+            session = before.session
+            if session is None or session.was_offered or session.waits_for or session.position is None:
+                continue
+            if before.owner is not None or before.reporter.state != "open" or session.position.facts.get("contact") != "yes":
+                continue
+            waiting = replace(session, waits_for="resumed", was_offered=True)
+            self._perform(db, before, Plan((_said("resume.ask", RESUME),), waiting, before.language), None)
+            offered += 1
+        return offered
 
     # -- deciding ------------------------------------------------------------------------------------------------------------
 

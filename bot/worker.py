@@ -260,6 +260,7 @@ class Worker:
     def erase_expired(self) -> int:
         with self._store.transaction() as db:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
+            self._conversation.offer_again(db)
             return conversations.erase_expired(db)
 
     def purge(self) -> retention.Erased:

@@ -68,7 +68,7 @@ def test_a_transcript_is_played_as_it_is_written(path: Path, tmp_path: Path) -> 
     transcript = _read(path)
     has_buttons, longest = CHANNELS[transcript["channel"]]
     channel = FakeChannel(transcript["channel"], has_buttons=has_buttons, max_length=longest)
-    with open_exchange(tmp_path, _understanding(transcript), channel) as exchange, clock.frozen(clock.now()) as move:
+    with open_exchange(tmp_path, _understanding(transcript), channel) as exchange, clock.frozen(clock.now().replace(hour=9)) as move:
         _play(transcript, exchange, move)
         _compare(transcript, exchange)
 
@@ -91,6 +91,13 @@ def _play(transcript: Mapping[str, Any], exchange: Exchange, move: Callable[[dat
             _at_the_desk(turn["caseworker"], exchange)
         elif "check_in" in turn:
             heard = _checked_in_on(exchange)
+        elif "offered" in turn:
+            noon = clock.now().replace(hour=12)
+            move(noon)
+            with exchange.store.transaction() as db:
+                assert exchange.telephone.conversation.offer_again(db) == turn["offered"], at
+            exchange.telephone.send()
+            heard = exchange.channel.sent[-1].text
         elif "erased" in turn:
             with exchange.store.transaction() as db:
                 assert conversation.erase_expired(db) == turn["erased"], at
