@@ -167,7 +167,7 @@ def build_app(settings: Settings) -> FastAPI:
     if isinstance(sms, TwilioSms):
         app.include_router(sms_routes(sms, settings.public_url, accept, record_delivery))
     if "telegram" in made.channels:
-        from bot.channels import telegram
+        from bot.channels import telegram  # heavy, see open_channels
 
         if isinstance(bot := made.channels["telegram"], telegram.TelegramChannel):
             app.include_router(telegram.routes(bot, accept))
@@ -204,7 +204,7 @@ def build_worker(settings: Settings) -> Worker:
 def register_webhooks(settings: Settings) -> None:
     """Tell the vendors that have to be told where to post; what fails is logged, and `serve` goes on."""
     if (channel := open_channels(settings).get("telegram")) is not None:
-        from bot.channels import telegram
+        from bot.channels import telegram  # heavy, see open_channels
 
         if isinstance(channel, telegram.TelegramChannel):
             try:

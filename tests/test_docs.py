@@ -25,7 +25,7 @@ THREATS = (HOME / "docs/threat-model.md").read_text()
 OPERATIONS = (HOME / "docs/operations.md").read_text()
 DOCUMENTS = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
 UNITS = sorted((HOME / "deploy").glob("*.service"))
-LATER = {"keys.md", "sending.md"}  # written beside this; a link to them may come first
+LATER = {"keys.md"}  # written beside this; a link to it may come first
 
 
 def promises(text: str) -> list[int]:
