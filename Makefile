@@ -1,6 +1,10 @@
 # The commands of the README. Each one first brings the installation up to date: a second run takes seconds.
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup demo test bench evaluate lint clean
+=======
+.PHONY: help setup demo test torture bench lint clean
+>>>>>>> 4e1b4b6 (torture)
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -16,6 +20,10 @@ demo: ## play one report from the first text to the check-in (EXIT=1: stop at th
 test: ## run the tests (ARGS="-k receipt -x" goes to pytest)
 	@./setup --dev
 	@.venv/bin/pytest $(ARGS)
+
+torture: ## kill and cut off everything for 25 minutes and count what is lost (ARGS="--seed 7 --sqlite")
+	@./setup --dev
+	@.venv/bin/python -m tests.torture $(ARGS)
 
 bench: ## measure speed, memory and size on this machine
 	@./setup

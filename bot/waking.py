@@ -100,7 +100,7 @@ def _attend_sqlite(engine: sa.Engine, heard: Callable[[], None], stopping: threa
         cursor = connection.cursor()
         version = None
         while not stopping.wait(BREATH):
-            now = cursor.execute("PRAGMA data_version").fetchone()
+            now = cursor.execute("PRAGMA data_version").fetchall()  # all: an unread row would keep the old view
             if now != version:
                 version = now
                 heard()
