@@ -185,16 +185,19 @@ def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0
     db.execute(sa.update(Case).where(_case.id == case).values(**changes))
 
 
+# Asked for every text that comes in, so built once: building costs more than running.
+_LATEST = sa.select(*_case).where(_case.reporter_id == sa.bindparam("reporter")).order_by(_case.opened_at.desc()).limit(1)
+_OWNER = _LATEST.where(_case.state == "claimed")
+
+
 def owner_of(db: Transaction, reporter: UUID) -> Any:
     """The claimed case that owns a reporter's conversation, or None: while there is one, the bot is silent."""
-    claimed = sa.select(*_case).where(_case.reporter_id == reporter, _case.state == "claimed")
-    return db.execute(claimed.order_by(_case.opened_at.desc()).limit(1)).one_or_none()
+    return db.execute(_OWNER, {"reporter": reporter}).one_or_none()
 
 
 def latest_of(db: Transaction, reporter: UUID) -> Any:
     """The case a reporter came with last, or None."""
-    newest = sa.select(*_case).where(_case.reporter_id == reporter).order_by(_case.opened_at.desc()).limit(1)
-    return db.execute(newest).one_or_none()
+    return db.execute(_LATEST, {"reporter": reporter}).one_or_none()
 
 
 def find(db: Transaction, case: UUID) -> Any:

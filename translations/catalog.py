@@ -96,7 +96,7 @@ def matches_word(text: str, kind: Kind, language: str | None = None) -> bool:
     if not said:
         return False
     if kind in ANYWHERE:
-        return any(_holds(said, phrase) for phrase in _listened_for(kind, language))
+        return _phrases(kind, language).are_in(said)
     return said in _listened_for(kind, language)
 
 
@@ -190,10 +190,30 @@ def _listened_for(kind: Kind, language: str | None) -> frozenset[str]:
     return frozenset[str]().union(*(words(code, kind) for code in asked))
 
 
-def _holds(said: str, phrase: str) -> bool:
-    if script_of(phrase[0]) in _UNSPACED:
-        return phrase.replace(" ", "") in said.replace(" ", "")
-    return f" {phrase} " in f" {said} "
+@dataclass(frozen=True)
+class _Phrases:
+    """Phrases to look for inside a text: whole words, or anywhere in scripts without spaces."""
+
+    spaced: frozenset[str]
+    longest: int  # words of the longest of them
+    unspaced: tuple[str, ...]
+
+    def are_in(self, said: str) -> bool:
+        parts = said.split()
+        for start in range(len(parts)):
+            for end in range(start + 1, min(start + self.longest, len(parts)) + 1):
+                if " ".join(parts[start:end]) in self.spaced:
+                    return True
+        together = "".join(parts)
+        return any(phrase in together for phrase in self.unspaced)
+
+
+@cache
+def _phrases(kind: Kind, language: str | None) -> _Phrases:
+    listed = _listened_for(kind, language)
+    unspaced = tuple(phrase.replace(" ", "") for phrase in listed if script_of(phrase[0]) in _UNSPACED)
+    spaced = frozenset(phrase for phrase in listed if script_of(phrase[0]) not in _UNSPACED)
+    return _Phrases(spaced, max((len(phrase.split()) for phrase in spaced), default=0), unspaced)
 
 
 class _TextLoader(yaml.BaseLoader):
