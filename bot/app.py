@@ -18,7 +18,7 @@ from bot.channels.twilio_sms import routes as sms_routes
 from bot.conversation import EFFECTS, Conversation, Voice
 from bot.engines import Engines
 from bot.intake import Door
-from bot.key_files import KeyFile
+from bot.key_files import DayKeys, KeyFile
 from bot.messages import Channel, Delivery, IncomingMessage, TransportError
 from bot.privacy import Vault
 from bot.settings import Settings, WrongSetting
@@ -126,7 +126,8 @@ def open_store(settings: Settings) -> Store:
 
 def open_vault(settings: Settings) -> Vault:
     """What opens addresses and working text. Raises KeyProblem."""
-    return Vault(KeyFile(settings.key_file).open())
+    key = KeyFile(settings.key_file).open()
+    return Vault(key, DayKeys(settings.day_keys, key))
 
 
 def set_up_store(settings: Settings) -> Store:

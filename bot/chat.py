@@ -57,7 +57,9 @@ class Talk:
 def scratch(settings: Settings) -> Iterator[Talk]:
     """A whole Tellonce of its own for one chat: a new database, a new key, one team; gone at the end."""
     with tempfile.TemporaryDirectory(prefix="tellonce-chat-") as folder:
-        own = settings.model_copy(update={"data_dir": Path(folder), "database_url": "", "service_key_file": None})
+        own = settings.model_copy(
+            update={"data_dir": Path(folder), "database_url": "", "service_key_file": None, "day_keys_dir": None}
+        )
         store = app.set_up_store(own)
         added = staff.add(store, "chat")
         session = staff.sign_in(store, "chat", added.password)

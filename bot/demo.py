@@ -91,6 +91,7 @@ def _own_settings(settings: Settings) -> Settings:
         update={
             "database_url": "",
             "service_key_file": None,
+            "day_keys_dir": None,
             "run_dir": None,
             "port": port,
             "public_url": f"http://127.0.0.1:{port}",
@@ -106,7 +107,7 @@ def _environment(own: Settings, vendor: Any) -> dict[str, str]:
     """The same settings for the processes, and a channel that leads to the stand-in."""
     names = ("data_dir", "port", "public_url", "nlu_url", "organisation", "secure_cookies", "time_zone")
     said = {f"TELLONCE_{name.upper()}": str(getattr(own, name)) for name in names}
-    empty = {f"TELLONCE_{name.upper()}": "" for name in ("database_url", "service_key_file", "run_dir")}
+    empty = {f"TELLONCE_{name.upper()}": "" for name in ("database_url", "service_key_file", "day_keys_dir", "run_dir")}
     return {**said, **empty, **vendor.environment()}
 
 

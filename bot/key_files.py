@@ -1,12 +1,14 @@
-"""The service key as it lies in a file: read, read again when it changes, and written so that a power cut does no harm."""
+"""Keys as they lie in files: the service key, read again when it changes, and a random key a day for what is unfinished."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from datetime import date
 from pathlib import Path
 
-from bot.keys import KeyRing, ServiceKey
+from bot.keys import KEY_BYTES, KeyRing, ServiceKey, WrongKey
 
 LOOK_EVERY = 0.5  # seconds between two looks at a file for a change
 
@@ -76,6 +78,62 @@ class KeyFile:
                 f"the service key {self.path} cannot be written here (a systemd credential is a copy): "
                 "set TELLONCE_SERVICE_KEY_FILE to the file itself and run the command again"
             ) from None
+
+
+class DayKeys:
+    """A folder with one random key a day, each under the service key.
+
+    What is encrypted under a day's key can be read by nobody once its file is gone, not even from an old backup of the database
+    with the service key. Machines that share a database share this folder.
+    """
+
+    def __init__(self, folder: Path, key: ServiceKey) -> None:
+        self._folder = folder
+        self._key = key
+        self._known: dict[date, bytes] = {}
+
+    def of(self, day: date) -> bytes:
+        """The key of a day, 32 bytes. Raises WrongKey when it is gone or was never here."""
+        if day not in self._known:
+            try:
+                box = self._file(day).read_bytes()
+            except OSError:
+                raise WrongKey(f"the key of {day} is not in {self._folder}: destroyed, or not shared with this machine") from None
+            self._known[day] = self._key.decrypt(box, _place(day))
+        return self._known[day]
+
+    def made_for(self, day: date) -> bytes:
+        """The key of a day, made if there is none yet; of many who make it at once, one wins."""
+        if day not in self._known and not self._file(day).exists():
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with contextlib.suppress(FileExistsError):
+                write_once(self._file(day), self._key.encrypt(os.urandom(KEY_BYTES), _place(day)))
+        return self.of(day)
+
+    def destroy_before(self, day: date) -> int:
+        """Destroy the keys of earlier days. Returns how many."""
+        old = [known for known in self._days() if known < day]
+        for one in old:
+            self._file(one).unlink(missing_ok=True)
+        self._known = {known: key for known, key in self._known.items() if known >= day}
+        return len(old)
+
+    def rewrap(self, key: ServiceKey) -> None:
+        """Put every key under the newest version of the service key."""
+        for day in self._days():
+            box = self._file(day).read_bytes()
+            if box[0] != key.version:
+                replace(self._file(day), key.encrypt(key.decrypt(box, _place(day)), _place(day)))
+
+    def _days(self) -> list[date]:
+        return [date.fromisoformat(file.name) for file in self._folder.glob("????-??-??")]
+
+    def _file(self, day: date) -> Path:
+        return self._folder / day.isoformat()
+
+
+def _place(day: date) -> str:
+    return f"day_key.{day.isoformat()}"
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from bot import keys
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bot import clock, keys
+from bot.key_files import DayKeys
+
+BY_DAY = frozenset({"flow_session"})  # tables whose words become unreadable with the key of the day they were written
+_UNDER_A_DAY = b"\0"  # no version of the service key
 
 
 def place(table: str, column: str, row: UUID) -> str:
@@ -23,14 +32,27 @@ def place(table: str, column: str, row: UUID) -> str:
 class Vault:
     """Working text and addresses, as JSON under the service key. Opens nothing that is sealed to a team."""
 
-    def __init__(self, service_key: keys.ServiceKey) -> None:
+    def __init__(self, service_key: keys.ServiceKey, days: DayKeys | None = None) -> None:
+        """``days`` None: unfinished conversations are under the service key alone, too."""
         self._key = service_key
+        self.days = days
 
     def hide(self, value: Any, table: str, column: str, row: UUID) -> bytes:
+        if self.days and table in BY_DAY:
+            day, nonce = clock.now().date(), os.urandom(12)
+            box = AESGCM(self.days.made_for(day)).encrypt(nonce, _dump(value), place(table, column, row).encode())
+            return _UNDER_A_DAY + day.toordinal().to_bytes(4, "big") + nonce + box
         return self._key.encrypt(_dump(value), place(table, column, row))
 
     def reveal(self, box: bytes, table: str, column: str, row: UUID) -> Any:
         """Raises keys.WrongKey."""
+        if self.days and box[:1] == _UNDER_A_DAY:
+            where = place(table, column, row)
+            try:
+                day = date.fromordinal(int.from_bytes(box[1:5], "big"))
+                return json.loads(AESGCM(self.days.of(day)).decrypt(box[5:17], box[17:], where.encode()))
+            except (InvalidTag, ValueError, OverflowError):
+                raise keys.WrongKey(f"{where}: does not open with the key of its day") from None
         return json.loads(self._key.decrypt(box, place(table, column, row)))
 
     @property

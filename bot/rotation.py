@@ -73,6 +73,8 @@ def rotate(
         heard(f"{done.rows} rows are under version {done.version} now")
         if not changed and not _is_any_left(store, ring.newest, len(done.damaged)):
             break
+    if store.vault.days:
+        store.vault.days.rewrap(vault_key)
     if retires and not done.damaged:
         file.write(ring.without_old_versions())
         done.is_retired = True

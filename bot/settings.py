@@ -44,6 +44,10 @@ class Settings(BaseSettings):
         SecretStr,
         Field(description="Lets a monitoring system of another machine read /health and /metrics; empty: this one alone."),
     ] = SecretStr("")
+    day_keys_dir: Annotated[
+        Path | None,
+        Field(description="Folder of the day keys; machines with one database share it; empty: beside the service key's file."),
+    ] = None
     case_days: Annotated[int, Field(description="Days after closing until a case is erased.", gt=0)] = 90
     reporter_days: Annotated[
         int, Field(description="Days without a word until a reporter of whom no case is left is erased with their address.", gt=0)
@@ -82,6 +86,12 @@ class Settings(BaseSettings):
             return self.service_key_file
         credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "service-key"
         return credential if credential.exists() else self.data_dir / "keys" / "service-key"
+
+    @property
+    def day_keys(self) -> Path:
+        """Where the day keys of unfinished conversations lie; a systemd credential's folder cannot be written."""
+        beside = self.service_key_file.parent if self.service_key_file else self.data_dir / "keys"
+        return self.day_keys_dir or beside / "days"
 
     @property
     def runtime_folder(self) -> Path:

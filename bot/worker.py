@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from bot import audit, cases, checkins, inbox, outbox, retention, staff, waking
 from bot import conversation as conversations
 from bot.cases import Work
+from bot.clock import now
 from bot.conversation import Conversation
 from bot.inbox import Claimed
 from bot.messages import Channel
@@ -258,6 +259,8 @@ class Worker:
             return outbox.forget_addresses(db)
 
     def erase_expired(self) -> int:
+        if self._store.vault.days:
+            self._store.vault.days.destroy_before((now() - conversations.UNFINISHED_LIVES - timedelta(days=1)).date())
         with self._store.transaction() as db:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             self._conversation.offer_again(db)

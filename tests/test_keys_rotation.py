@@ -9,13 +9,15 @@ import sys
 import textwrap
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from bot import inbox, rotation
-from bot.key_files import KeyFile, KeyProblem
+from bot import clock, inbox, rotation
+from bot.key_files import DayKeys, KeyFile, KeyProblem
 from bot.keys import KeyRing, ServiceKey, WrongKey
 from bot.messages import IncomingMessage
 from bot.models import Address, Message, Reporter
@@ -257,3 +259,36 @@ def test_the_command_turns_the_key_of_an_installation(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
     key.unlink()
     assert "is missing: put it back" in tellonce("keys", "rotate", folder=tmp_path).stderr
+
+
+# -- day keys ------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_unfinished_conversation_cannot_be_read_once_its_day_key_is_gone(file: KeyFile, tmp_path: Path) -> None:
+    key, row = file.open(), uuid4()
+    vault = Vault(key, DayKeys(tmp_path / "days", key))
+    today = clock.now().date()
+    box = vault.hide({"story": "words"}, "flow_session", "body", row)
+    assert (tmp_path / "days").stat().st_mode & 0o777 == 0o700
+    again = Vault(key, DayKeys(tmp_path / "days", key))  # another process
+    assert again.reveal(box, "flow_session", "body", row) == {"story": "words"}
+    with pytest.raises(WrongKey):
+        again.reveal(box, "flow_session", "body", uuid4())
+    for damaged in (box[:3], box[:20], box[:-1]):
+        with pytest.raises(WrongKey):
+            again.reveal(damaged, "flow_session", "body", row)
+    assert again.days and again.days.destroy_before(today) == 0 and again.days.destroy_before(today + timedelta(days=1)) == 1
+    for gone in (again, Vault(key, DayKeys(tmp_path / "days", key))):
+        with pytest.raises(WrongKey, match="destroyed, or not shared"):
+            gone.reveal(box, "flow_session", "body", row)
+
+
+def test_day_keys_follow_a_new_version_of_the_service_key(sqlite_store: Store, file: KeyFile, tmp_path: Path) -> None:
+    key, row = file.open(), uuid4()
+    store = Store(sqlite_store.engine, Vault(key, DayKeys(tmp_path / "days", key)))
+    old = Vault(key).hide("from before", "flow_session", "body", row)
+    box = store.vault.hide("words", "flow_session", "body", row)
+    assert store.vault.reveal(old, "flow_session", "body", row) == "from before"
+    assert rotation.rotate(store, file, wait=0).is_retired
+    fresh = KeyFile(file.path).open()
+    assert Vault(fresh, DayKeys(tmp_path / "days", fresh)).reveal(box, "flow_session", "body", row) == "words"
