@@ -1,10 +1,6 @@
 # The commands of the README. Each one first brings the installation up to date: a second run takes seconds.
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup demo test bench evaluate lint clean
-=======
-.PHONY: help setup demo test torture bench lint clean
->>>>>>> 4e1b4b6 (torture)
+.PHONY: help setup demo test torture bench evaluate lint clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
