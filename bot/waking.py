@@ -86,7 +86,6 @@ def _driver_error(engine: sa.Engine) -> type[Exception]:
 def _attend_postgres(engine: sa.Engine, heard: Callable[[], None], stopping: threading.Event) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"LISTEN {CHANNEL}")
-        connection.detach()  # it is not the pool's any more, and is closed at the end
         driver: Any = connection.connection.driver_connection
         heard()  # whatever came while nobody listened
         while not stopping.is_set():
