@@ -68,7 +68,8 @@ def test_a_transcript_is_played_as_it_is_written(path: Path, tmp_path: Path) -> 
     transcript = _read(path)
     has_buttons, longest = CHANNELS[transcript["channel"]]
     channel = FakeChannel(transcript["channel"], has_buttons=has_buttons, max_length=longest)
-    with open_exchange(tmp_path, _understanding(transcript), channel) as exchange, clock.frozen(clock.now().replace(hour=9)) as move:
+    morning = clock.now().replace(hour=9)
+    with open_exchange(tmp_path, _understanding(transcript), channel) as exchange, clock.frozen(morning) as move:
         _play(transcript, exchange, move)
         _compare(transcript, exchange)
 
