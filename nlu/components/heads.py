@@ -20,22 +20,27 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 from rasa.shared.utils.io import read_yaml_file
 
-from components.bias import Example, Weights, suggest, train
-from components.encoder import encode
+from components import bias, intents
+from components.bias import Example, Reader, Weights
+from components.encoder import E5, USE, encode
 from components.folding import fold
-from components.languages import languages_of
+from components.incidents import Incidents
+from components.intents import IntentReader, Intents
+from components.languages import Languages, Reading
 from components.lexicon import Lexicon
 from components.told import ToldRules
 
 _ROOT = Path(__file__).resolve().parent.parent
-_OUR_FILES = ("bias.yml", "lexicon.yml", "told.yml")  # Rasa's own loader skips them: they have no "nlu" key
-_LONGEST_READ = 10_000  # code points that rules look at
+_OUR_FILES = ("bias.yml", "incidents.yml", "lexicon.yml", "told.yml")  # Rasa's own loader skips them: they have no "nlu" key
+_KEPT = _ROOT / ".rasa"  # rows of training sentences, so that training again takes seconds
+_LONGEST_READ = 4_000  # code points looked at: the service sends no more
+_SURELY_NO_REPORT = 0.8  # so sure of another intent, and no word of the lists: the slower heads have nothing to look for
 _LETTER = regex.compile(r"\p{L}")
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
 class ReportHeads(IntentClassifier, GraphComponent):
-    """Stands last in the pipeline. Learns from ``data/<language>/bias.yml`` and from what is no report at all."""
+    """Stands last in the pipeline. Learns from ``nlu.yml``, ``bias.yml`` and the rules of each language in ``data``."""
 
     @classmethod
     def required_components(cls) -> list[type]:
@@ -60,6 +65,9 @@ class ReportHeads(IntentClassifier, GraphComponent):
     def __init__(self, config: dict[str, Any], storage: ModelStorage, resource: Resource) -> None:
         self._config, self._storage, self._resource = config, storage, resource
         self._weights: Weights | None = None
+        self._intents: Intents | None = None
+        self._languages: Languages | None = None
+        self._incidents: Incidents | None = None
 
     @classmethod
     def create(
@@ -72,12 +80,18 @@ class ReportHeads(IntentClassifier, GraphComponent):
         phrases = {"told": _of_each_language(self._config, "told.yml", "told")}
         phrases["lexicon"] = _of_each_language(self._config, "lexicon.yml", "lexicon")
         self._listen_for(phrases)
-        no_report = [m.get(TEXT) for m in training_data.intent_examples if m.get(INTENT) != "report"]
-        examples = [*_bias_examples(self._config), *(Example(text, frozenset()) for text in no_report)]
-        self._weights = train(examples, self._lexicon)
+        accounts = _bias_examples(self._config)
+        asked = _intent_examples(self._config)
+        everything = [*asked, *((example.text, "report", example.language) for example in accounts)]
+        self._languages = Languages.learn(_by_language(everything))
+        self._intents = intents.train(everything, _KEPT)
+        no_report = [Example(text, frozenset(), language) for text, intent, language in asked if intent != "report"]
+        self._weights = bias.train([*accounts, *no_report], self._lexicon, _KEPT)
+        self._incidents = Incidents.learn(_of_each_language(self._config, "incidents.yml", "incidents"), _KEPT)
         with self._storage.write_to(self._resource) as folder:
             (folder / "phrases.json").write_text(json.dumps(phrases, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-            np.savez(folder / "weights.npz", indicator=self._weights.indicator, strands=self._weights.strands)
+            (folder / "names.json").write_text(json.dumps(self._names()), encoding="utf-8")
+            np.savez(folder / "weights.npz", **self._numbers())
         return self._resource
 
     @classmethod
@@ -92,58 +106,122 @@ class ReportHeads(IntentClassifier, GraphComponent):
         heads = cls(config, model_storage, resource)
         with model_storage.read_from(resource) as folder:
             heads._listen_for(json.loads((folder / "phrases.json").read_text(encoding="utf-8")))
+            names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
             with np.load(folder / "weights.npz") as numbers:
-                heads._weights = Weights(numbers["indicator"], numbers["strands"])
+                heads._take({name: numbers[name] for name in numbers.files}, names)
+        encode(["ready"], USE), encode(["ready"], E5)  # the weights load with the model, not with the first reporter's text
         return heads
 
     def process(self, messages: list[Message]) -> list[Message]:
         for message in messages:
             text = message.get(TEXT) or ""
-            message.set("report", self.read(text, _vector(message)), add_to_output=True)
-            if not _LETTER.search(text):
-                # The classifier answers "affirm" at 0.9 to an empty text or a question mark.
-                message.set(INTENT, {"name": None, "confidence": 0.0}, add_to_output=True)
-                message.set("intent_ranking", [], add_to_output=True)
+            ranking, report = self.read(text)
+            # The classifier would answer "affirm" to an empty text or a question mark: what has no letter means nothing.
+            best = {"name": ranking[0][0], "confidence": ranking[0][1]} if ranking else {"name": None, "confidence": 0.0}
+            message.set(INTENT, best, add_to_output=True)
+            message.set("intent_ranking", [{"name": n, "confidence": c} for n, c in ranking], add_to_output=True)
+            message.set("report", report, add_to_output=True)
         return messages
 
-    def read(self, text: str, vector: np.ndarray | None = None) -> dict[str, Any]:
-        """``{"told": {"when": False, …}, "bias": {"state": "unclear", "motivations": []}}`` for any text whatever.
+    def read(self, text: str) -> tuple[list[tuple[str, float]], dict[str, Any]]:
+        """The intents, the likeliest first, and the report, for any text whatever.
 
-        ``vector``: the encoder's row for this text, where it is known already.
+        The report: ``{"told": {"when": False, …}, "incident": [{"code", "confidence"}], "bias": {"state", "motivations": […]}}``.
         """
         text = text[:_LONGEST_READ]
-        told = self._told.told(fold(text), languages_of(text))
-        if self._weights is None or not _LETTER.search(text):
-            return {"told": told, "bias": {"state": "unclear", "motivations": []}}
-        return {"told": told, "bias": suggest(text, encode([text])[0] if vector is None else vector, self._weights, self._lexicon)}
+        if self._languages is None or self._intents is None or self._weights is None or not _LETTER.search(text):
+            return [], _report(self._told.told(fold(text), ()))
+        folded, reading = fold(text), self._languages.read(text)
+        told = self._told.told(folded, reading.languages)
+        beginning = encode([text[: intents.LONGEST]], reading.encoder)[0] if reading.encoder else None
+        ranking = self._intents.ranking(beginning, reading.encoder) if beginning is not None and reading.encoder else []
+        if not bias.is_account(text):
+            return ranking, _report(told)
+        hits = self._lexicon.hits(folded, reading.languages)
+        if ranking and ranking[0][0] != "report" and ranking[0][1] >= _SURELY_NO_REPORT and not hits:
+            return ranking, _report(told)
+        earlier = [folded.span(*span) for span in self._told.spans("ongoing", folded, reading.languages)]
+        found = bias.suggest(text, reading, hits, self._weights, {"earlier_incidents": earlier}, folded)
+        return ranking, _report(told, self._incident(beginning, reading), found)
+
+    def _incident(self, vector: np.ndarray | None, reading: Reading) -> list[dict[str, Any]]:
+        if self._incidents is None or reading.encoder is None or vector is None:
+            return []
+        return [{"code": code, "confidence": confidence} for code, confidence in self._incidents.of(vector, reading.encoder)]
+
+    def _names(self) -> dict[str, Any]:
+        assert self._intents and self._languages and self._incidents
+        return {"intents": self._intents.names, "languages": self._languages.labels, "incidents": self._incidents.names}
+
+    def _numbers(self) -> dict[str, np.ndarray]:
+        assert self._intents and self._languages and self._incidents and self._weights
+        numbers = {"languages": self._languages.table.astype(np.float16)}
+        numbers["bands"] = np.array([*self._weights.calibration, self._weights.possible, self._weights.likely])
+        for encoder in (USE, E5):
+            for kind, reader in (
+                ("intent", self._intents.readers[encoder]),
+                ("bias", self._weights.readers[encoder]),
+                ("incident", self._incidents.readers[encoder]),
+            ):
+                numbers.update({f"{kind}_{encoder}_{name}": value for name, value in vars(reader).items()})
+        return numbers
+
+    def _take(self, numbers: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> None:
+        def reader(kind: str, encoder: str) -> dict[str, np.ndarray]:
+            start = f"{kind}_{encoder}_"
+            return {name.removeprefix(start): value for name, value in numbers.items() if name.startswith(start)}
+
+        slope, shift, possible, likely = map(float, numbers["bands"])
+        readers = {encoder: Reader(**reader("bias", encoder)) for encoder in (USE, E5)}
+        self._weights = Weights(readers, (slope, shift), possible, likely)
+        self._intents = Intents(tuple(names["intents"]), {e: IntentReader(**reader("intent", e)) for e in (USE, E5)})
+        self._incidents = Incidents(tuple(names["incidents"]), {e: IntentReader(**reader("incident", e)) for e in (USE, E5)})
+        self._languages = Languages(names["languages"], numbers["languages"].astype(np.float32))
 
     def _listen_for(self, phrases: Mapping[str, Any]) -> None:
         self._told = ToldRules(phrases["told"])
         self._lexicon = Lexicon(phrases["lexicon"])
 
 
-def _vector(message: Message) -> np.ndarray | None:
-    """What the featurizer found, brought back to length one."""
-    _, sentence = message.get_dense_features(TEXT, [])
-    if sentence is None:
-        return None
-    row: np.ndarray = sentence.features[0]
-    return row / np.linalg.norm(row)
+def _report(
+    told: dict[str, bool], incident: list[dict[str, Any]] | None = None, found: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"told": told, "incident": incident or [], "bias": found or {"state": "unclear", "motivations": []}}
 
 
 def _files(config: Mapping[str, Any]) -> list[Path]:
-    return [path for path in sorted((_ROOT / config["data"]).glob("*/*.yml")) if path.name in _OUR_FILES]
+    files = sorted((_ROOT / config["data"]).glob("*/*.yml"))
+    return [path for path in files if path.name in (*_OUR_FILES, "nlu.yml")]
 
 
 def _of_each_language(config: Mapping[str, Any], name: str, key: str) -> dict[str, Any]:
     return {path.parent.name: read_yaml_file(path)[key] for path in _files(config) if path.name == name}
 
 
+def _lines(group: Mapping[str, Any]) -> list[str]:
+    lines = [line.strip().removeprefix("- ") for line in group["examples"].splitlines()]
+    return [line for line in lines if line]
+
+
+def _intent_examples(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Text, intent and language. Rasa's own training data do not say which language a sentence is in."""
+    groups = _of_each_language(config, "nlu.yml", "nlu")
+    return [(line, group["intent"], language) for language in groups for group in groups[language] for line in _lines(group)]
+
+
 def _bias_examples(config: Mapping[str, Any]) -> list[Example]:
     """``bias.yml`` holds a list of {"motivation": "race" | "race+religion" | "none", "examples": "- …" lines}."""
-    examples = []
-    for group in [group for groups in _of_each_language(config, "bias.yml", "bias").values() for group in groups]:
-        strands = frozenset(group["motivation"].split("+")) - {"none"}
-        lines = [line.strip().removeprefix("- ") for line in group["examples"].splitlines()]
-        examples += [Example(line, strands) for line in lines if line]
-    return examples
+    groups = _of_each_language(config, "bias.yml", "bias")
+    return [
+        Example(line, frozenset(group["motivation"].split("+")) - {"none"}, language)
+        for language in groups
+        for group in groups[language]
+        for line in _lines(group)
+    ]
+
+
+def _by_language(sentences: list[tuple[str, str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text, _, language in sentences:
+        found.setdefault(language, []).append(text)
+    return found

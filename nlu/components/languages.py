@@ -1,79 +1,124 @@
-"""Guesses which languages' rules a text may be read with, and whether the encoder knows its language at all."""
+"""Guesses the languages of a text, and with them whose rules may read it and which encoder knows it."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import regex
 
+from components.encoder import E5, USE
 from components.folding import fold
 
-# Function words, folded. The guess only chooses rules; the reporter's language is decided elsewhere.
-_KNOWN: dict[str, frozenset[str]] = {
-    code: frozenset(words.split())
-    for code, words in {
-        "en": "the and i my me he she they was were is in on at to of a it this that with you we his her for not am from who when dont im",
-        "pt": "o os um uma eu meu minha me ele ela eles foi no na nos nas em de da do que e com para por nao estava voce isso mas mim pra pro ta to vc",
-        "es": "el la los las un una yo mi me ella ellos fue en de del que y con para por no estaba usted eso pero muy es se lo al",
-        "fr": "le la les un une je mon ma moi il elle ils etait dans sur au de du des que et avec pour par ne pas vous ce mais est j'ai suis m'a c'est",
-        "de": "der die das ein eine ich mein meine mir mich er sie war waren in im an am zu von und mit fur nicht du es aber ist bin hat auf",
-        "it": "il lo gli una io mio mia mi lui lei loro era nel nella di del che e con per non sono questo ma ho ha della sul",
-        "nl": "de het een ik mijn mij hij zij was waren in op aan van en met voor niet je dit maar ben heeft naar ze",
-        "pl": "i w na z do nie sie ja moj moja mnie on ona oni byl byla bylo jest to ze jak przez mi po",
-        "tr": "ve bir ben benim bana o onlar bu su da de ile icin degil ama cok beni var oldu dedi",
-    }.items()
-}
-_OUTSIDE: dict[str, frozenset[str]] = {
-    code: frozenset(words.split())
-    for code, words in {
-        "ro": "si eu meu mea mie el ea ei era este in pe cu din la un o nu ca am au sunt mi-a m-a iar strada care imi pentru fost",
-        "vi": "toi va la cua trong o voi khong ho da mot nguoi nhung nay khi bi cho toi noi",
-        "tl": "ang ng mga ako siya sila sa na ko po si ay at hindi ito ni namin kami yung lang nila niya may naman",
-        "so": "waxaan iyo ka ku aan oo waa ayaa ii igu waxay aniga uu ay in lagu soo nin waxa baska",
-        "sw": "na ya wa kwa ni mimi yangu yeye wao katika alikuwa nina sana huyu hii",
-    }.items()
-}
-_ENCODED_SCRIPTS = regex.compile(r"[\p{Latin}\p{Arabic}\p{Cyrillic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}]")
-_LETTER = regex.compile(r"\p{L}")
+# What USE was trained on, among our 24; in any other language it is confidently wrong.
+USE_LANGUAGES = frozenset("ar de en es fr it ko pl pt ru tr zh-Hans zh-Hant".split())
+_ROMANISED = "-Latn"  # "usne mujhe gali di" is hi-Latn: another script than the language's own
+_SCRIPTS: tuple[tuple[regex.Pattern[str], tuple[str, ...], str | None], ...] = tuple(
+    (regex.compile(pattern), tuple(languages.split()), encoder)
+    for pattern, languages, encoder in (
+        (r"[\p{Hiragana}\p{Katakana}\p{Thai}]", "", USE),  # Japanese and Thai: no rules of ours, but USE knows them
+        (r"\p{Han}", "zh-Hans zh-Hant", USE),
+        (r"\p{Hangul}", "ko", USE),
+        (r"\p{Cyrillic}", "ru uk", USE),
+        (r"\p{Arabic}", "ar fa ur", USE),
+        (r"\p{Devanagari}", "hi", E5),
+        (r"\p{Gurmukhi}", "pa", E5),
+        (r"\p{Bengali}", "bn", E5),
+        (r"\p{Gujarati}", "gu", E5),
+    )
+)
 _LATIN = regex.compile(r"\p{Latin}")
-_ARABIC = regex.compile(r"\p{Arabic}")
-_PERSIAN_OR_URDU = regex.compile(r"[پچژگکیٹڈڑےںھہۓ]")
-_UKRAINIAN = regex.compile(r"[іїєґІЇЄҐ]")
-_VIETNAMESE = regex.compile(r"[ăơưđĂƠƯĐ\u1ea0-\u1ef9]")
-_ROMANIAN = regex.compile(r"[șțăŞşȘȚĂţŢ]")
-_WORD = regex.compile(r"[\p{L}\p{M}'’-]+")
+_LETTER = regex.compile(r"\p{L}")
+_KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
+_WORD = regex.compile(r"[\p{L}\p{M}'’]+")
+_NATIVE_LATIN = frozenset("de en es fr it pl pt ro so tl tr vi".split())
+_BOTH_CHINESE = frozenset({"zh-Hans", "zh-Hant"})  # short texts are often the same in both
+_BUCKETS = 1 << 15
+_LONGEST = 600  # code points looked at
+_PART = 8  # words: a text in two languages is guessed part by part
+_CLOSE = 4.0  # nats: languages this near the best may all lend their rules
+_SMOOTHING = 0.05
 
 
-def languages_of(text: str) -> frozenset[str]:
-    """The languages whose rules may read this text: one, several when it could be any of them, none when it is not ours."""
-    if _mostly(_ARABIC, text):
-        return frozenset() if _PERSIAN_OR_URDU.search(text) else frozenset({"ar"})
-    if not _mostly(_LATIN, text):
-        return frozenset()
-    counts = _counts(text, _KNOWN)
-    most = max(counts.values())
-    if most == 0:
-        return frozenset(_KNOWN)
-    return frozenset(code for code, count in counts.items() if count == most)
+@dataclass(frozen=True)
+class Reading:
+    """``Reading(frozenset({"pt"}), "use")``. ``encoder`` None: no encoder of ours knows this writing."""
+
+    languages: frozenset[str]
+    encoder: str | None
 
 
-def is_encoded(text: str) -> bool:
-    """Whether the encoder was taught this text's script and, as far as a few words tell, its language."""
-    letters = len(_LETTER.findall(text))
-    if len(_ENCODED_SCRIPTS.findall(text)) * 2 < letters:
-        return False
-    if _mostly(_ARABIC, text):
-        return len(_PERSIAN_OR_URDU.findall(text)) == 0
-    if len(_UKRAINIAN.findall(text)) >= 2 or len(_VIETNAMESE.findall(text)) >= 2:
-        return False
-    outside, known = max(_counts(text, _OUTSIDE).values()), max(_counts(text, _KNOWN).values())
-    if _ROMANIAN.search(text) and _counts(text, _OUTSIDE)["ro"] > _counts(text, _KNOWN)["tr"]:
-        return False
-    return not (outside >= 2 and outside > known)
+class Languages:
+    """Naive Bayes over pieces of words, learned from the training sentences themselves.
+
+    ``labels``: language codes, those in Latin letters that are not the language's own with "-Latn" behind. ``table``: the log
+    probability of each bucket of pieces (row) in each label (column).
+    """
+
+    def __init__(self, labels: Sequence[str], table: np.ndarray) -> None:
+        self.labels, self.table = tuple(labels), table
+
+    @classmethod
+    def learn(cls, sentences: Mapping[str, Sequence[str]]) -> Languages:
+        """``{"pt": ["o meu vizinho …"], …}``; a sentence in Latin letters of a language that is not counts apart."""
+        counts: dict[str, np.ndarray] = {}
+        for language, texts in sorted(sentences.items()):
+            for text in texts:
+                is_foreign = language not in _NATIVE_LATIN and _share(_LATIN, text) > 0.5
+                label = language + _ROMANISED if is_foreign else language
+                np.add.at(counts.setdefault(label, np.zeros(_BUCKETS)), _pieces(text), 1.0)
+        labels = sorted(counts)
+        table = np.stack([np.log((counts[at] + _SMOOTHING) / (counts[at].sum() + _SMOOTHING * _BUCKETS)) for at in labels], axis=1)
+        return cls(labels, table.astype(np.float32))
+
+    def read(self, text: str) -> Reading:
+        """Every language the text may be written in, and the encoder that knows all of it."""
+        text = text[:_LONGEST]
+        words = _WORD.findall(text)
+        parts = [" ".join(words[i : i + _PART]) for i in range(0, len(words), _PART)] if len(words) > _PART + 4 else [text]
+        readings = [self._read_part(part) for part in parts if _LETTER.search(part)]
+        if not readings:
+            return Reading(frozenset(), USE)
+        encoders = [reading.encoder for reading in readings]
+        unknown = encoders.count(None) * 2 > len(encoders)
+        by_e5 = encoders.count(E5) * 2 >= len(encoders)
+        languages = frozenset(code for reading in readings for code in reading.languages)
+        return Reading(languages, None if unknown else E5 if by_e5 else USE)
+
+    def _read_part(self, text: str) -> Reading:
+        if _KANA.search(text):
+            return Reading(frozenset(), USE)
+        found = [(pattern, codes, encoder) for pattern, codes, encoder in _SCRIPTS if _share(pattern, text) >= 0.4]
+        if found:
+            _, codes, encoder = found[0]
+            near = self._nearest(text, [i for i, label in enumerate(self.labels) if label in codes])
+            return Reading(frozenset(_BOTH_CHINESE if _BOTH_CHINESE & set(near) else near), encoder if encoder == E5 or not near or near[0] in USE_LANGUAGES else E5)
+        if _share(_LATIN, text) < 0.5:
+            return Reading(frozenset(), None)
+        near = self._nearest(text, [i for i, at in enumerate(self.labels) if at in _NATIVE_LATIN or at.endswith(_ROMANISED)])
+        return Reading(frozenset(at.removesuffix(_ROMANISED) for at in near), USE if near and near[0] in USE_LANGUAGES else E5)
+
+    def _nearest(self, text: str, allowed: Sequence[int]) -> list[str]:
+        """The allowed labels close to the best one, the best first."""
+        if not allowed:
+            return []
+        pieces = _pieces(text)
+        scores = self.table[pieces][:, allowed].sum(axis=0)
+        order = np.argsort(-scores, kind="stable")
+        return [self.labels[allowed[i]] for i in order if scores[i] >= scores[order[0]] - _CLOSE]
 
 
-def _mostly(script: regex.Pattern[str], text: str) -> bool:
-    return 2 * len(script.findall(text)) > len(_LETTER.findall(text))
+def _share(script: regex.Pattern[str], text: str) -> float:
+    return len(script.findall(text)) / max(1, len(_LETTER.findall(text)))
 
 
-def _counts(text: str, languages: dict[str, frozenset[str]]) -> dict[str, int]:
-    words = [fold(word).text for word in _WORD.findall(text[:1_000])]
-    return {code: sum(word in known for word in words) for code, known in languages.items()}
+def _pieces(text: str) -> np.ndarray:
+    """Buckets of the pieces of one to four letters of each word, and of the words, as written and without accents."""
+    found = []
+    for word in _WORD.findall(text[:_LONGEST].lower()):
+        for spelling in {word, fold(word).text}:
+            framed = f" {spelling} "
+            found += [framed[i : i + n] for n in (1, 2, 3, 4) for i in range(len(framed) - n + 1)] + [framed] * 3
+    return np.array([zlib.crc32(piece.encode("utf-8", "replace")) % _BUCKETS for piece in found], dtype=np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 from components.folding import Folded
 from components.phrases import pattern
 
-FACTS = ("when", "where", "who", "injury", "online", "threat", "ongoing")
+FACTS = ("when", "where", "who", "injury", "online", "threat", "damage", "ongoing")
 
 
 class ToldRules:
@@ -26,16 +26,21 @@ class ToldRules:
 
     def told(self, text: Folded, languages: Collection[str]) -> dict[str, bool]:
         """A yes or no for each of FACTS, read with the rules of the languages the text may be in."""
+        return {fact: bool(self.spans(fact, text, languages)) for fact in FACTS}
+
+    def spans(self, fact: str, text: Folded, languages: Collection[str]) -> list[tuple[int, int]]:
+        """Where in the folded text the fact is told."""
         rules = [self._rules[language] for language in sorted(languages) if language in self._rules]
-        return {fact: any(_says(text.text, *rule[fact]) for rule in rules if fact in rule) for fact in FACTS}
+        return sorted({span for rule in rules if fact in rule for span in _said(text.text, *rule[fact])})
 
 
-def _says(text: str, says: re.Pattern[str] | None, unless: re.Pattern[str] | None) -> bool:
-    """Whether something in the text says it and no ``unless`` phrase covers that place ("every monday" is no date)."""
+def _said(text: str, says: re.Pattern[str] | None, unless: re.Pattern[str] | None) -> list[tuple[int, int]]:
+    """Where the text says it and no ``unless`` phrase covers that place ("every monday" is no date)."""
     if says is None:
-        return False
+        return []
     covered = [found.span() for found in unless.finditer(text)] if unless else []
-    return any(
-        not any(start <= found.start() < end or found.start() <= start < found.end() for start, end in covered)
+    return [
+        found.span()
         for found in says.finditer(text)
-    )
+        if not any(start <= found.start() < end or found.start() <= start < found.end() for start, end in covered)
+    ]

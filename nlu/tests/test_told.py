@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 from components.folding import fold
-from components.languages import languages_of
+from components.languages import Languages
 from components.told import ToldRules
-from evaluate import NLU_DATA
+from evaluate import NLU_DATA, trained_by_language
 from rasa.shared.utils.io import read_yaml_file
 
 RULES = ToldRules({path.parent.name: read_yaml_file(path)["told"] for path in sorted(NLU_DATA.glob("*/told.yml"))})
 
+LANGUAGES = Languages.learn(trained_by_language())
+
 
 def told(text: str) -> set[str]:
-    return {fact for fact, is_told in RULES.told(fold(text), languages_of(text)).items() if is_told}
+    return {fact for fact, is_told in RULES.told(fold(text), LANGUAGES.read(text).languages).items() if is_told}
 
 
 @pytest.mark.parametrize(
