@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -101,6 +102,10 @@ class TranslationChild:
 # -- all of one machine --------------------------------------------------------------------------------------------------------
 
 
+# What `up` started ends when `up` is killed: the kernel tells it.
+WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+
+
 @dataclass
 class Kept:
     """A process `up` keeps running."""
@@ -118,12 +123,13 @@ class Kept:
         self.started = time.monotonic()
         environment = {**os.environ, **self.environment}
         # A group of its own: Ctrl+C reaches `up` alone, which then stops everything in order.
+        command = [*WITH_US, *self.command]
         if self.log is None:
-            self.process = subprocess.Popen(self.command, env=environment, start_new_session=True)
+            self.process = subprocess.Popen(command, env=environment, start_new_session=True)
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, env=environment, start_new_session=True, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
 
     def keep(self) -> None:
         """Start it again when it has ended, each time a little later."""
@@ -156,8 +162,12 @@ class Machine:
         self._stopping = threading.Event()
 
     def __enter__(self) -> Machine:
-        for one in self.kept:
-            one.start()
+        try:
+            for one in self.kept:
+                one.start()
+        except OSError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

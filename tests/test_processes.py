@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +102,19 @@ def test_serve_killed_in_the_middle_is_back_and_the_vendor_s_retry_is_stored_onc
     until(lambda: started.twilio.to(PHONE), "no answer")
     time.sleep(0.3)
     assert len(started.twilio.to(PHONE)) == 1
+
+
+def test_what_up_started_ends_with_it_even_when_it_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from bot.processes import Kept; one = Kept('sleeper', ['sleep', '600'], {}); one.start(); "
+        "print(one.process.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)
+        parent.kill()
+    until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2], "it lives on")
 
 
 def test_leaving_stops_everything_the_translation_child_too(started: Started) -> None:
