@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from rasa.utils.log_utils import configure_structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from components.languages import USE_LANGUAGES  # noqa: E402 - a file of ours, found only from here on
-from components.lexicon import STRANDS  # noqa: E402
+from components.folding import fold  # noqa: E402
+from components.lexicon import INDICATORS, STRANDS, Lexicon  # noqa: E402
 from components.told import FACTS  # noqa: E402
 
 HELD_OUT = Path(__file__).parent / "tests" / "held_out"
@@ -222,15 +224,23 @@ def intents(parse: Any) -> dict[str, tuple[int, int, int, list[str], list[float]
 # -- the report ----------------------------------------------------------------------------------------------------------------
 
 
-def report(parse: Any, compared: Sequence[tuple[str, float, float, float]]) -> str:
+def report(parse: Any, compare: Callable[[], tuple[str, float, float, float]]) -> str:
     accounts = held_out()
     judged = judge(parse, accounts)
     lines = [
         "# How well the understanding process understands",
         "",
-        "Written by `python nlu/evaluate.py`; do not edit. **Training and held-out texts have one author and no native speaker has checked",
-        "them; the held-out accounts tell much the same forty stories in each language. The figures compare versions of this model;",
-        "they do not forecast how it does on real reports.** Nothing is tuned on these files.",
+        "Written by `python nlu/evaluate.py MODEL --write`; do not edit. **Training and held-out texts have one author, and no native",
+        "speaker has checked them; the held-out accounts tell much the same forty stories in each language.** The figures compare",
+        "versions of this model; they do not forecast how it does on real reports.",
+        "",
+        "Not a blind test of everything: the word lists, and the rules for what was told in the 18 newer languages, were written after the",
+        "held-out accounts and share words with them, so evidence and told are flattered; the table below shows recall with and without a",
+        "listed word. The heads and their thresholds were set on training sentences alone. Some marks of what is told were completed after a",
+        "first look, and many are still missing, which costs precision of `where`.",
+        "",
+        "The supplied public data are not used. Added to training with weight 0.1 (0.5), and judged on languages left out, they took USE's best",
+        "macro-F1 from .765 to .758 (.697) and false alarms at the same threshold of 0.4 from 5 % to 11 % (16 %).",
         "",
         f"{len(accounts)} accounts in {len({a.language for a in accounts})} languages; held-out sentences that share a run of {_RUN} words "
         f"with training: {len(shared_runs(a.text for a in accounts))}.",
@@ -243,6 +253,10 @@ def report(parse: Any, compared: Sequence[tuple[str, float, float, float]]) -> s
         _row("false alarms on accounts without bias", judged, false_alarms, "<= .03 plain, <= .15 identity named"),
         _row("coverage at 98 % precision", judged, coverage, ">= .70"),
     ]
+    listed = [j for j in judged if j.held.motivation != NONE and _is_listed(j.held)]
+    unlisted = [j for j in judged if j.held.motivation != NONE and not _is_listed(j.held)]
+    for name, some in (("recall where a word of the lists stands", listed), ("recall where none does", unlisted)):
+        lines.append(f"| {name}, {len(some)} accounts | {sum(j.held.motivation in j.confidence for j in some) / max(1, len(some)):.3f} | | |")
     error, table = calibration(judged)
     touched, suggested = evidence_hits(judged)
     lines += [
@@ -290,8 +304,20 @@ def report(parse: Any, compared: Sequence[tuple[str, float, float, float]]) -> s
     lines += ["", f"Peak memory of this process: {peak:.0f} MB (target 800).", "", "## Plain pipelines, trained and tested on the same sentences", ""]
     lines += ["| pipeline | macro-F1 | false alarms | intents |", "|---|---|---|---|"]
     lines.append(f"| this model | {macro_f1(judged):.2f} | {false_alarms(judged):.2f} | {right / of:.2f} |")
-    lines += [f"| {name} | {f1_value:.2f} | {alarms:.2f} | {share:.2f} |" for name, f1_value, alarms, share in compared]
+    name, f1_value, alarms, share = compare()  # last: its memory is not ours
+    lines.append(f"| {name} | {f1_value:.2f} | {alarms:.2f} | {share:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def _is_listed(account: Held) -> bool:
+    """Whether the word lists hold something of this account that points to its motivation."""
+    hits = _lexicon().hits(fold(account.text), {account.language})
+    return any(hit.kind in INDICATORS and hit.strand == account.motivation for hit in hits)
+
+
+@lru_cache(maxsize=1)
+def _lexicon() -> Lexicon:
+    return Lexicon({path.parent.name: read_yaml_file(path)["lexicon"] for path in sorted(NLU_DATA.glob("*/lexicon.yml"))})
 
 
 def _row(name: str, judged: Sequence[Judged], measure: Callable[[Sequence[Judged]], float], target: str) -> str:
@@ -328,7 +354,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("model", type=Path)
     options.add_argument("--write", action="store_true", help="write nlu/REPORT.md too")
     chosen = options.parse_args(arguments)
-    text = report(parse_with(chosen.model), [plain_pipeline()])
+    text = report(parse_with(chosen.model), plain_pipeline)
     print(text)
     if chosen.write:
         REPORT.write_text(text, encoding="utf-8")
