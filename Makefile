@@ -28,7 +28,7 @@ bench: ## measure speed, memory and size on this machine
 evaluate: ## measure translation, detection and understanding on held-out texts
 	@./setup --dev
 	@.venv/bin/python -m bench.evaluate_translation
-	@test ! -x nlu/.venv/bin/python || PYTHONPATH=nlu nlu/.venv/bin/python nlu/evaluate.py
+	@.venv/bin/python -m bench.evaluate_understanding
 
 lint: ## check style, types and import layers
 	@./setup --dev --without-nlu

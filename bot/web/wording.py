@@ -44,9 +44,12 @@ FLAGS: Mapping[str, str] = quality.IN_WORDS
 EVIDENCE: Mapping[str, str] = {
     "slur": "a slur",
     "hostile_words": "hostile words",
-    "symbol": "a symbol",
+    "symbol": "a symbol of hate",
     "reason_given": "a reason is named",
-    "identity": "who somebody is",
+    "identity": "who they are is mentioned (alone no sign)",
+    "date_or_place": "a place or date that matters to the group",
+    "earlier_incidents": "it happened before",
+    "no_other_motive": "no other motive is told",
     "model_weight": "words that weighed most for the model",
 }
 DELIVERIES: Mapping[str, str] = {
