@@ -71,7 +71,7 @@ def test_translate_starts_what_it_needs_and_says_where_an_interpreter_is_needed(
 def test_understand_starts_rasa_and_answers_in_the_shape_of_the_service(tmp_path: Path) -> None:
     story = "😢 Ontem um homem no autocarro chamou-me macaca e disse para voltar para a minha terra"
     given = lines(
-        {"id": 1, "text": story, "lang": "pt"}, {"id": 2, "text": "?"}, "{", {"id": 3, "text": "نه نمی خواهم", "lang": "fa"}
+        {"id": 1, "text": story, "lang": "pt"}, {"id": 2, "text": "?"}, "{", {"id": 3, "text": "Nimeogopa sana", "lang": "sw"}
     )
     finished = tellonce("understand", "--jsonl", given=given, folder=tmp_path)
     told, empty, bad, swahili = answers(finished)
@@ -166,9 +166,8 @@ def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(tmp_path
     assert "secret-port" not in refused.stderr
 
 
-@pytest.mark.parametrize("command", [["export"], ["purge"], ["staff", "disable"], ["staff", "reset"]])
-def test_a_command_of_a_later_release_says_not_yet(command: list[str], tmp_path: Path) -> None:
-    finished = tellonce(*command, folder=tmp_path)
+def test_a_command_of_a_later_release_says_not_yet(tmp_path: Path) -> None:
+    finished = tellonce("export", folder=tmp_path)
     assert finished.returncode == 2
     assert "not yet" in finished.stderr
 
@@ -177,4 +176,4 @@ def test_doctor_says_what_is_missing_and_the_line_that_mends_it(tmp_path: Path) 
     finished = tellonce("doctor", folder=tmp_path)
     assert finished.returncode == 1
     assert "tellonce migrate" in finished.stdout
-    assert "mend" in finished.stdout
+    assert "-> tellonce migrate" in finished.stdout

@@ -321,7 +321,7 @@ def test_with_the_service_key_alone_no_confirmed_word_opens(tmp_path: Path) -> N
 def _opened(vault: Vault, table: str, column: str, row: object, value: bytes) -> str | None:
     try:
         return vault._key.decrypt(value, place(table, column, row["id"])).decode()  # type: ignore[index]
-    except (keys.WrongKey, AttributeError):
+    except (keys.WrongKey, AttributeError, sa.exc.NoSuchColumnError):  # a row without an id holds hashes alone
         return None
 
 
