@@ -25,7 +25,6 @@ THREATS = (HOME / "docs/threat-model.md").read_text()
 OPERATIONS = (HOME / "docs/operations.md").read_text()
 DOCUMENTS = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
 UNITS = sorted((HOME / "deploy").glob("*.service"))
-LATER = {"keys.md"}  # written beside this; a link to it may come first
 
 
 def promises(text: str) -> list[int]:
@@ -106,8 +105,7 @@ def test_every_gauge_is_one_that_metrics_writes() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_to_a_file(document: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
-        if Path(link).name not in LATER:
-            assert (document.parent / link).exists(), link
+        assert (document.parent / link).exists(), link
 
 
 # -- systemd -------------------------------------------------------------------------------------------------------------------
