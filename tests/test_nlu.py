@@ -16,7 +16,7 @@ PYTHON = HOME / "nlu/.venv/bin/python"
 @pytest.mark.skipif(not PYTHON.exists(), reason="Rasa is not installed: run ./setup --dev")
 def test_understanding_passes_its_own_tests(tmp_path: Path) -> None:
     finished = subprocess.run(
-        [str(PYTHON), "-m", "pytest", "-q", "tests", f"--basetemp={tmp_path / 'nlu'}"],
+        [str(PYTHON), "-m", "pytest", "tests", f"--basetemp={tmp_path / 'nlu'}"],
         cwd=HOME / "nlu",
         env={**os.environ, **RASA_ENVIRONMENT, "PYTHONPATH": str(HOME / "nlu")},
         capture_output=True,
