@@ -203,7 +203,10 @@ class Story:
         until(lambda: len(self._file(case).chat) == 2 and self._file(case).chat[-1].other, 30, "her answer was not translated")
         answer = self._file(case).chat[-1]
         self._screen.phone(str((answer.other or {}).get("text")), mine=False, who="caseworker")
+        self._screen.step("She closes the case; the phone hears the outcome and is asked how it was")
         self._fills_in(here, f"{here}/close")
+        self.hears()
+        self.texts("1")
 
     def texts_silently(self, text: str) -> None:
         """She texts while a person owns the conversation: the bot must not say a word."""
