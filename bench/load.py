@@ -112,6 +112,8 @@ async def _offered(port: int, texts: Sequence[Text], rate: float) -> list[Answer
     async def post(text: Text, due: float, before: asyncio.Task[Answered] | None) -> Answered:
         if before is not None:
             await before  # a phone's next text is posted after its last was taken in, as its carrier does
+        while idle and idle[-1].is_over:  # the server closes what was idle for some seconds
+            idle.pop().close()
         connection = idle.pop() if idle else await _Connection.open(port)
         answer = await connection.post(text, due)
         idle.append(connection)
@@ -139,6 +141,10 @@ class _Connection:
     @classmethod
     async def open(cls, port: int) -> _Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    @property
+    def is_over(self) -> bool:
+        return self._reader.at_eof()
 
     def close(self) -> None:
         self._writer.close()
