@@ -15,7 +15,8 @@ from bot import inbox, metrics, outbox, rotation, staff
 from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as sms_routes
-from bot.conversation import EFFECTS, Conversation, Voice
+from bot.conversation import Conversation
+from bot.effects import EFFECTS, Voice
 from bot.engines import Engines
 from bot.intake import Door
 from bot.key_files import DayKeys, KeyFile

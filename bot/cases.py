@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import audit, clock, outbox, staff
+from bot import audit, clock, outbox, staff, work_copies
 from bot.models import (
     Address,
     Case,
@@ -26,20 +25,16 @@ from bot.models import (
     Receipt,
     Report,
     Reporter,
-    SealedTranslation,
-    Suggestion,
     WorkingCopy,
 )
-from bot.privacy import TeamOpener, TeamSeal, pseudonym
+from bot.privacy import TeamSeal
 from bot.staff import SignedIn
-from bot.store import Transaction, lease_is_free, lock_reporter, touch_reporter
+from bot.store import Transaction, lock_reporter, touch_reporter
 from flows.model import SKIPPED
 from translations import catalog
 
 NOT_SURE, NOT_SAFE, EMERGENCY = 1, 2, 3  # risk; 0 is "nothing said"
 FEEDBACK_LIVES = timedelta(days=7)
-WORKING_COPY_LIVES = timedelta(minutes=15)
-TRY_WORK_AGAIN = timedelta(seconds=5)
 _PLAIN = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 _case: Any = Case.__table__.c  # type: ignore[attr-defined]
@@ -118,7 +113,7 @@ def open_case(
             "where": told.get("where"),
         }
         texts["remarks"] = "\n".join(told.get("remarks", ()))
-        _copy_for_work(db, row.id, report_id, told.get("language"), texts, classify=True)
+        work_copies.put(db, row.id, report_id, told.get("language"), texts, classify=True)
     if receipt:
         db.insert(Receipt(case_id=row.id, verifier=receipt))
     return Opened(row.id, row.reference)
@@ -136,17 +131,6 @@ def _new_reference() -> str:
     """A reference people can say on the phone: eight of 31 signs, so that two cases never meet in practice."""
     text = "".join(secrets.choice(_PLAIN) for _ in range(8))
     return f"{text[:4]}-{text[4:]}"
-
-
-def _copy_for_work(
-    db: Transaction, case: UUID, of: UUID, language: str | None, texts: Mapping[str, str | None], *, classify: bool
-) -> None:
-    """A working copy for the machine: lives at most 15 minutes under the service key."""
-    row = WorkingCopy(case_id=case, of=of, body=b"", erase_at=clock.now() + WORKING_COPY_LIVES)
-    wants = ["translation", "suggestion"] if classify else ["translation"]
-    body = {"language": language, "texts": {k: t for k, t in texts.items() if t}, "wants": wants}
-    row.body = db.vault.hide(body, "working_copy", "body", row.id)
-    db.insert(row)
 
 
 def add_reporter_message(
@@ -168,7 +152,7 @@ def add_reporter_message(
     db.insert(row)
     db.execute(sa.update(Case).where(_case.id == case.id).values(is_unread=True))
     if any(c.isalpha() for c in text):
-        _copy_for_work(db, case.id, row.id, language, {"text": text}, classify=False)
+        work_copies.put(db, case.id, row.id, language, {"text": text}, classify=False)
 
 
 def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0) -> None:
@@ -211,202 +195,12 @@ def find_by_receipt(db: Transaction, verifier: bytes) -> Any:
     return db.one(sa.select(*_case).join_from(Receipt.__table__, Case.__table__).where(receipt.verifier == verifier))  # type: ignore[attr-defined]
 
 
-# -- the queue -----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class QueueRow:
-    """One line of the queue: nothing sealed is opened for it."""
-
-    id: UUID
-    reference: str
-    kind: str
-    state: str
-    risk: int
-    is_unread: bool
-    opened_at: datetime
-    reporter: str
-    claimed_by: str | None
-    is_mine: bool
-    reporter_state: str
-
-
-def queue(db: Transaction, member: SignedIn, states: Sequence[str] = ("open", "claimed"), limit: int = 100) -> list[QueueRow]:
-    """Her team's cases: highest risk first, then oldest."""
-    rows = (
-        sa.select(*_case, _caseworker.name.label("owner"), _reporter.state.label("reporter_state"))
-        .join_from(Case.__table__, Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
-        .outerjoin(Caseworker.__table__, _case.claimed_by == _caseworker.id)  # type: ignore[attr-defined]
-        .where(_case.team_id == member.team_id, _case.state.in_(states))
-        .order_by(_case.risk.desc(), _case.opened_at)
-        .limit(limit)
-    )
-    return [
-        QueueRow(
-            r.id,
-            r.reference,
-            r.kind,
-            r.state,
-            r.risk,
-            r.is_unread,
-            r.opened_at,
-            pseudonym(r.reporter_id),
-            r.owner,
-            r.claimed_by == member.caseworker_id,
-            r.reporter_state,
-        )
-        for r in db.execute(rows)
-    ]
-
-
-# -- one case ------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ChatLine:
-    """One text of a case's chat, opened."""
-
-    id: UUID
-    author: str
-    at: datetime
-    text: str
-    language: str | None
-    other: Mapping[str, Any] | None  # the translation {"text", "engine", "flags"}, or for a reply what was sent
-    attachments: int
-    delivery: str | None
-    answers: str = ""
-
-
-@dataclass(frozen=True)
-class CaseFile:
-    """A case with everything in it opened for one caseworker."""
-
-    row: Any
-    reporter: str
-    reporter_state: str
-    contact: str
-    can_reply: str  # empty: yes; else why not
-    report: Mapping[str, Any]
-    report_translation: Mapping[str, Any]
-    language: str | None
-    perceptions: Sequence[Mapping[str, Any]]
-    suggestion: Mapping[str, Any] | None
-    decisions: Sequence[Mapping[str, Any]]
-    chat: Sequence[ChatLine]
-    actions: Sequence[Mapping[str, Any]]
-    is_mine: bool
-    is_being_translated: bool = field(default=False)
-
-
-def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
-    """Open a case for a member of its team; the reading is written down. Raises NotYours."""
-    row = mine(db, member, case)
-    if row.claimed_by in (None, member.caseworker_id):
-        db.execute(sa.update(Case).where(_case.id == row.id).values(is_unread=False))
-    act(db, row.id, member.caseworker_id, "read")
-    opener = member.opener
-    report = db.one(sa.select(*_report).where(_report.id == row.report_id)) if row.report_id else None
-    told = opener.open(report.sealed, report.team_key_id, "report", report.id) if report else {}
-    translations = _opened_translations(db, opener, row.id)
-    reporter = db.execute(sa.select(*_reporter).where(_reporter.id == row.reporter_id)).one()
-    chat = _opened_chat(db, opener, row.id, translations)
-    language = told.get("language") or next((c.language for c in reversed(chat) if c.author == "reporter"), None)
-    return CaseFile(
-        row=row,
-        reporter=pseudonym(row.reporter_id),
-        reporter_state=reporter.state,
-        contact=reporter.contact,
-        can_reply=_why_not(db, reporter, chat),
-        report=told,
-        report_translation=translations.get(row.report_id, {}),
-        language=language,
-        perceptions=_opened(db, opener, Perception, row.id),
-        suggestion=next(iter(reversed(_opened(db, opener, Suggestion, row.id))), None),
-        decisions=_opened(db, opener, Decision, row.id),
-        chat=chat,
-        actions=_opened_actions(db, opener, row.id),
-        is_mine=row.state == "claimed" and row.claimed_by == member.caseworker_id,
-        is_being_translated=db.execute(sa.select(_copy.id).where(_copy.case_id == row.id).limit(1)).scalar() is not None,
-    )
-
-
-def news_mark(db: Transaction, member: SignedIn, case: UUID) -> str:
-    """A mark that changes whenever there is something new to see in a case; nothing sealed is opened. Raises NotYours."""
-    row = mine(db, member, case)
-    reporter = db.execute(sa.select(_reporter.state, _reporter.contact).where(_reporter.id == row.reporter_id)).one()
-    changing: Sequence[Any] = (CaseMessage, SealedTranslation, Suggestion, Decision, WorkingCopy)
-    counted = [db.execute(sa.select(sa.func.count()).where(table.__table__.c.case_id == case)).scalar_one() for table in changing]
-    done = sa.select(sa.func.count()).where(_action.case_id == case, _action.verb != "read")
-    deliveries = sa.select(_message.state, sa.func.count()).join_from(CaseMessage.__table__, Message.__table__)  # type: ignore[attr-defined]
-    states = db.execute(deliveries.where(_chat.case_id == case).group_by(_message.state).order_by(_message.state))
-    seen = (row.state, row.claimed_by, row.risk, *reporter, *counted, db.execute(done).scalar_one(), *map(tuple, states))
-    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
-
-
 def mine(db: Transaction, member: SignedIn, case: UUID) -> Any:
     """The row of a case of her team. Raises NotYours."""
     row = db.one(sa.select(*_case).where(_case.id == case, _case.team_id == member.team_id))
     if row is None:
         raise NotYours("there is no such case in your team")
     return row
-
-
-def _opened(db: Transaction, opener: TeamOpener, table: Any, case: UUID) -> list[Mapping[str, Any]]:
-    columns = table.__table__.c
-    rows = db.execute(sa.select(*columns).where(columns.case_id == case).order_by(columns.at))
-    return [{**opener.open(r.sealed, r.team_key_id, table.__tablename__, r.id), "at": r.at} for r in rows]
-
-
-def _opened_translations(db: Transaction, opener: TeamOpener, case: UUID) -> dict[UUID, Mapping[str, Any]]:
-    columns = SealedTranslation.__table__.c  # type: ignore[attr-defined]
-    rows = db.execute(sa.select(*columns).where(columns.case_id == case).order_by(columns.at))
-    return {r.of: opener.open(r.sealed, r.team_key_id, "sealed_translation", r.id) for r in rows}
-
-
-def _opened_chat(db: Transaction, opener: TeamOpener, case: UUID, translations: Mapping[UUID, Mapping[str, Any]]) -> list[ChatLine]:
-    rows = db.execute(
-        sa.select(*_chat, _message.state.label("delivery"))
-        .outerjoin_from(CaseMessage.__table__, Message.__table__, _chat.message_id == _message.id)  # type: ignore[attr-defined]
-        .where(_chat.case_id == case)
-        .order_by(_chat.at)
-    )
-    lines = []
-    for r in rows:
-        said = opener.open(r.sealed, r.team_key_id, "case_message", r.id)
-        other = said.get("sent") if r.author == "caseworker" else translations.get(r.id, {}).get("text")
-        delivery = r.delivery if r.author != "reporter" else None
-        lines.append(
-            ChatLine(
-                r.id,
-                r.author,
-                r.at,
-                said["text"],
-                said.get("language"),
-                other,
-                said.get("attachments", 0),
-                delivery,
-                said.get("answers", ""),
-            )
-        )
-    return lines
-
-
-def _opened_actions(db: Transaction, opener: TeamOpener, case: UUID) -> list[Mapping[str, Any]]:
-    rows = db.execute(
-        sa.select(*_action, _caseworker.name.label("by"))
-        .outerjoin_from(CaseAction.__table__, Caseworker.__table__, _action.caseworker_id == _caseworker.id)  # type: ignore[attr-defined]
-        .where(_action.case_id == case)
-        .order_by(_action.at)
-    )
-    return [
-        {
-            "verb": r.verb,
-            "by": r.by,
-            "at": r.at,
-            "text": opener.open(r.sealed, r.team_key_id, "case_action", r.id)["text"] if r.sealed else None,
-        }
-        for r in rows
-    ]
 
 
 # -- what a caseworker does ----------------------------------------------------------------------------------------------------
@@ -481,7 +275,7 @@ def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
         raise CannotReply("Claim the case first: then the conversation is yours and the bot is silent.")
     if db.execute(sa.select(_chat.id).where(_chat.id == said.id, _chat.case_id == case)).scalar():
         return
-    if reason := _why_not(db, reporter, _opened_chat(db, member.opener, case, {})):
+    if reason := why_not(db, reporter, case):
         raise CannotReply(reason)
     message = outbox.put(db, row.reporter_id, said.sent, author="caseworker")
     seal = staff.team_seal(db, row.team_id)
@@ -501,17 +295,22 @@ def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
     act(db, case, member.caseworker_id, "replied")
 
 
-def _why_not(db: Transaction, reporter: Any, chat: Sequence[ChatLine]) -> str:
-    """Why a reporter must or can not be written to; empty when they may be."""
+def why_not(db: Transaction, reporter: Any, case: UUID | None = None) -> str:
+    """Why a reporter must or can not be written to, in this case's chat or (None) at all; empty when they may be."""
     if reporter.state == "silent":
         return "The reporter asked for silence. You can write again when they write to us."
     if reporter.state == "opted_out":
         return "The reporter's carrier stopped our texts (they sent STOP). Only they can start them again."
     if not db.execute(sa.select(_address.id).where(_address.reporter_id == reporter.id).limit(1)).scalar():
         return "The reporter stays anonymous: we keep no address. They can come back with their receipt."
-    if reporter.contact == "reporter_first" and not any(line.author == "reporter" for line in chat):
+    if reporter.contact == "reporter_first" and not _has_written(db, case):
         return "The reporter wants to write first. You can answer once they have written again."
     return ""
+
+
+def _has_written(db: Transaction, case: UUID | None) -> bool:
+    theirs = sa.select(_chat.id).where(_chat.case_id == case, _chat.author == "reporter").limit(1)
+    return case is not None and db.execute(theirs).scalar() is not None
 
 
 def decide(db: Transaction, member: SignedIn, case: UUID, motivations: Sequence[str], reason: str) -> None:
@@ -539,7 +338,7 @@ def close(db: Transaction, member: SignedIn, case: UUID) -> None:
 def _tell_outcome(db: Transaction, reporter: Any) -> None:
     """Nobody reports into a void: who may be written to hears that our part is done, and is asked how it was."""
     under_way = sa.select(_session.id).where(_session.reporter_id == reporter.id, ~_session.is_over).limit(1)
-    if reporter.contact != "yes" or db.execute(under_way).scalar() or _why_not(db, reporter, ()):
+    if reporter.contact != "yes" or db.execute(under_way).scalar() or why_not(db, reporter):
         return
     language = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language") or "en"
     answers = [catalog.render(f"option.feedback.{was}", language) for was in ("good", "mixed", "bad")]
@@ -570,55 +369,3 @@ def act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal 
     db.insert(row)
     if by is not None:
         audit.note(db, by, verb, case)
-
-
-# -- working copies: translation and classification ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Work:
-    """A working copy somebody took on: the texts of one report or case message, and what is still ``wanted`` of the machine."""
-
-    id: UUID
-    case_id: UUID
-    of: UUID
-    language: str | None
-    texts: Mapping[str, str]
-    wanted: frozenset[str]  # translation, suggestion
-
-
-def claim_work(db: Transaction) -> Work | None:
-    """Take the oldest working copy nobody works on; expired ones are erased on the way."""
-    now = clock.now()
-    db.execute(sa.delete(WorkingCopy).where(_copy.erase_at <= now))
-    free = sa.select(_copy.id).where(lease_is_free(_copy.leased_until, now)).order_by(_copy.erase_at).limit(1)
-    found = db.execute(free.with_for_update(skip_locked=True)).scalar()
-    if found is None:
-        return None
-    lease = sa.update(WorkingCopy).where(_copy.id == found).values(leased_until=now + timedelta(seconds=90))
-    row = db.execute(lease.returning(*_copy)).one()
-    body = db.vault.reveal(row.body, "working_copy", "body", row.id)
-    return Work(row.id, row.case_id, row.of, body["language"], body["texts"], frozenset(body["wants"]))
-
-
-def finish_work(db: Transaction, work: Work, translated: Mapping[str, Any] | None, suggestion: Mapping[str, Any] | None) -> None:
-    """Seal what the machine found to the case. The copy is erased, unless something that is wanted could not be had yet (None)."""
-    team = db.execute(sa.select(_case.team_id).where(_case.id == work.case_id)).scalar_one()
-    seal = staff.team_seal(db, team)
-    if translated:
-        row = SealedTranslation(case_id=work.case_id, of=work.of, team_key_id=seal.team_key, sealed=b"")
-        row.sealed = seal.seal(dict(translated), "sealed_translation", row.id)
-        db.insert(row)
-    if suggestion:
-        hint = Suggestion(case_id=work.case_id, team_key_id=seal.team_key, sealed=b"")
-        hint.sealed = seal.seal(dict(suggestion), "suggestion", hint.id)
-        db.insert(hint)
-    found = {name for name, result in (("translation", translated), ("suggestion", suggestion)) if result is not None}
-    still_wanted = sorted(work.wanted - found)
-    if not still_wanted:
-        db.execute(sa.delete(WorkingCopy).where(_copy.id == work.id))
-        return
-    body = {"language": work.language, "texts": work.texts, "wants": still_wanted}
-    waiting = sa.update(WorkingCopy).where(_copy.id == work.id)
-    hidden = db.vault.hide(body, "working_copy", "body", work.id)
-    db.execute(waiting.values(body=hidden, leased_until=clock.now() + TRY_WORK_AGAIN))

@@ -20,7 +20,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
-from bot import app, cases, clock, processes, staff
+from bot import app, case_files, cases, clock, processes, staff
 from bot.models import CheckIn, Message
 from bot.settings import Settings
 from bot.staff import SignedIn
@@ -160,7 +160,7 @@ class Story:
         except httpx.HTTPError:
             return False
 
-    def report(self) -> cases.QueueRow:
+    def report(self) -> case_files.QueueRow:
         """A woman texts in Portuguese; returns the case it became."""
         self._screen.step("A phone texts in Portuguese (signed webhook → /sms)")
         for text in (STORY, *ANSWERS):
@@ -183,7 +183,7 @@ class Story:
             self._screen.phone(text, mine=False)
             self._heard += 1
 
-    def handle(self, case: cases.QueueRow) -> None:
+    def handle(self, case: case_files.QueueRow) -> None:
         """A caseworker signs in, reads, claims, answers in English and closes."""
         self._screen.step("The machine translates and suggests (a working copy that is erased afterwards)")
         has_rasa = bool(processes.rasa_command(self._settings, processes.HOME))
@@ -216,7 +216,7 @@ class Story:
         if len(self._vendor.to(PHONE)) != self._heard:
             raise StoryStopped("the bot spoke while a person owned the conversation")
 
-    def check_in(self, case: cases.QueueRow) -> None:
+    def check_in(self, case: case_files.QueueRow) -> None:
         """Three days go by: the bot asks, in words that give nothing away; she is not safe."""
         self._screen.step("Three days later the promised check-in (here its due time is moved to now)")
         with self._store.transaction() as db:
@@ -228,13 +228,13 @@ class Story:
 
     # -- what the caseworker sees and does -----------------------------------------------------------------------------------
 
-    def _queue(self) -> list[cases.QueueRow]:
+    def _queue(self) -> list[case_files.QueueRow]:
         with self._store.reading() as db:
-            return cases.queue(db, self._signed_in())
+            return case_files.queue(db, self._signed_in())
 
-    def _file(self, case: cases.QueueRow) -> cases.CaseFile:
+    def _file(self, case: case_files.QueueRow) -> case_files.CaseFile:
         with self._store.transaction() as db:
-            return cases.open_file(db, self._signed_in(), case.id)
+            return case_files.open_file(db, self._signed_in(), case.id)
 
     def _signed_in(self) -> SignedIn:
         """A session beside the console's, for what this screen prints of the case."""
@@ -246,7 +246,7 @@ class Story:
             raise StoryStopped("the caseworker could not sign in")
         return self._member
 
-    def _is_worked_out(self, case: cases.QueueRow, has_rasa: bool) -> bool:
+    def _is_worked_out(self, case: case_files.QueueRow, has_rasa: bool) -> bool:
         file = self._file(case)
         return bool(file.report_translation) and (file.suggestion is not None or not has_rasa)
 
@@ -355,7 +355,7 @@ class Screen:
         bubble = Panel(escape(text), title=title, title_align="left", border_style=colour if mine else "green", width=62)
         self._out.print(Padding(bubble, (0, 0, 0, 0 if mine and who == "reporter" else 24)))
 
-    def case(self, file: cases.CaseFile) -> None:
+    def case(self, file: case_files.CaseFile) -> None:
         """The case as its caseworker reads it."""
         told, translated = file.report, file.report_translation
         table = Table(title=f"Case {file.row.reference} · {file.reporter}", show_lines=True, width=self._out.width)
@@ -370,7 +370,7 @@ class Screen:
         self._out.print(table)
         self._out.print(f"  Suggestion (by machine, not a finding): {self._suggestion(file, rows['story'])}")
 
-    def _suggestion(self, file: cases.CaseFile, story: str) -> str:
+    def _suggestion(self, file: case_files.CaseFile, story: str) -> str:
         motivations = (file.suggestion or {}).get("motivations", [])
         if not motivations:
             return str((file.suggestion or {}).get("state", "none: Rasa is not installed"))

@@ -8,7 +8,8 @@ from functools import cache
 from itertools import count
 
 from bot import inbox, outbox
-from bot.conversation import Conversation, Voice
+from bot.conversation import Conversation
+from bot.effects import Voice
 from bot.messages import IncomingMessage, OutgoingMessage, Rate, TransportError
 from bot.store import Store
 from bot.understanding import SILENT, Nlu, Understanding

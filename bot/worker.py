@@ -11,9 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import audit, cases, checkins, inbox, outbox, retention, staff, waking
-from bot import conversation as conversations
-from bot.cases import Work
+from bot import audit, checkins, inbox, outbox, retention, sessions, staff, waking, work_copies
 from bot.clock import now
 from bot.conversation import Conversation
 from bot.inbox import Claimed
@@ -23,6 +21,7 @@ from bot.privacy import what_failed
 from bot.settings import Settings
 from bot.store import Store, follow_clock
 from bot.understanding import Nlu, is_readable
+from bot.work_copies import Work
 from translations.machine import Translation
 
 log = logging.getLogger(__name__)
@@ -226,12 +225,12 @@ class Worker:
         done = 0
         while not self._stopping.is_set():
             with self._store.transaction() as db:
-                work = cases.claim_work(db)
+                work = work_copies.claim(db)
             if work is None:
                 break
             translated, suggestion = self._translated(work), self._suggested(work)
             with self._store.transaction() as db:
-                cases.finish_work(db, work, translated, suggestion)
+                work_copies.finish(db, work, translated, suggestion)
             done += 1
         return done
 
@@ -260,11 +259,11 @@ class Worker:
 
     def erase_expired(self) -> int:
         if self._store.vault.days:
-            self._store.vault.days.destroy_before((now() - conversations.UNFINISHED_LIVES - timedelta(days=1)).date())
+            self._store.vault.days.destroy_before((now() - sessions.UNFINISHED_LIVES - timedelta(days=1)).date())
         with self._store.transaction() as db:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             self._conversation.offer_again(db)
-            return conversations.erase_expired(db)
+            return sessions.erase_expired(db)
 
     def purge(self) -> retention.Erased:
         limits = retention.Limits(timedelta(days=self._settings.case_days), timedelta(days=self._settings.reporter_days))

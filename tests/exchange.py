@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import cases, keys
+from bot import case_files, cases, keys
 from bot.models import Case, Caseworker, Team, TeamKey
 from bot.privacy import TeamOpener, Vault
 from bot.staff import SignedIn
@@ -79,10 +79,10 @@ class Exchange:
         """The case that was opened last."""
         return self.rows(Case)[-1]
 
-    def file(self, case: UUID | None = None) -> cases.CaseFile:
+    def file(self, case: UUID | None = None) -> case_files.CaseFile:
         """A case with everything in it opened; by default the newest."""
         with self.store.transaction() as db:
-            return cases.open_file(db, self.desk, case or self.case().id)
+            return case_files.open_file(db, self.desk, case or self.case().id)
 
     def claims(self) -> UUID:
         """The caseworker claims the newest case."""

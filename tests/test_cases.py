@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from bot import cases, clock, outbox
+from bot import case_files, cases, clock, outbox, work_copies
 from bot.cases import AlreadyClaimed, CannotReply, NotYours, Reply
 from bot.models import Address, Case, CaseAction, Decision, Message, Perception, Reporter, Suggestion, WorkingCopy
 from bot.staff import SignedIn
@@ -50,17 +50,17 @@ def test_the_queue_shows_highest_risk_first_then_oldest(store: Store) -> None:
             made.append(opened(store, desk, risk))
             move(clock.now() + timedelta(minutes=1))
     with store.reading() as db:
-        assert [r.id for r in cases.queue(db, desk)] == [made[n] for n in (3, 1, 4, 0, 2)]
-        assert [r.id for r in cases.queue(db, desk, limit=2)] == [made[3], made[1]]
-        assert cases.queue(db, desk, ("closed",)) == []
+        assert [r.id for r in case_files.queue(db, desk)] == [made[n] for n in (3, 1, 4, 0, 2)]
+        assert [r.id for r in case_files.queue(db, desk, limit=2)] == [made[3], made[1]]
+        assert case_files.queue(db, desk, ("closed",)) == []
 
 
 def test_another_team_sees_and_touches_nothing(store: Store) -> None:
     desk, stranger = employ(store), employ(store, "another team")
     case = opened(store, desk)
     with store.transaction() as db:
-        assert cases.queue(db, stranger) == []
-        for act in (cases.open_file, cases.news_mark, cases.claim, cases.close):
+        assert case_files.queue(db, stranger) == []
+        for act in (case_files.open_file, case_files.news_mark, cases.claim, cases.close):
             with pytest.raises(NotYours):
                 act(db, stranger, case)
         with pytest.raises(NotYours):
@@ -70,7 +70,7 @@ def test_another_team_sees_and_touches_nothing(store: Store) -> None:
         with pytest.raises(NotYours):
             cases.decide(db, stranger, case, ["race"], "why")
         with pytest.raises(NotYours):
-            cases.open_file(db, desk, uuid4())
+            case_files.open_file(db, desk, uuid4())
 
 
 def test_every_reading_is_written_down(exchange: Exchange) -> None:
@@ -216,9 +216,9 @@ def test_a_decision_touches_neither_perception_nor_suggestion(exchange: Exchange
     exchange.reports()
     case = exchange.case().id
     with exchange.store.transaction() as db:
-        work = cases.claim_work(db)
+        work = work_copies.claim(db)
         assert work is not None
-        cases.finish_work(db, work, {}, {"state": "suggested", "motivations": [{"code": "religion"}]})
+        work_copies.finish(db, work, {}, {"state": "suggested", "motivations": [{"code": "religion"}]})
     before = [tuple(r) for table in (Perception, Suggestion) for r in exchange.rows(table)]
     with exchange.store.transaction() as db:
         cases.decide(db, exchange.desk, case, ["race"], "what she says later")
@@ -237,7 +237,7 @@ def test_the_news_mark_changes_with_every_news_and_not_with_reading(exchange: Ex
 
     def mark() -> str:
         with exchange.store.reading() as db:
-            return cases.news_mark(db, exchange.desk, case)
+            return case_files.news_mark(db, exchange.desk, case)
 
     marks = [mark()]
     exchange.file()
@@ -260,17 +260,17 @@ def test_a_working_copy_is_erased_when_translation_and_suggestion_are_there(stor
     desk = employ(store)
     case = opened(store, desk)
     with store.transaction() as db:
-        work = cases.claim_work(db)
-        assert work is not None and work.texts == {"story": "words", "perception": "why"} and cases.claim_work(db) is None
-        cases.finish_work(db, work, {"story": {"text": "translated"}}, None)
+        work = work_copies.claim(db)
+        assert work is not None and work.texts == {"story": "words", "perception": "why"} and work_copies.claim(db) is None
+        work_copies.finish(db, work, {"story": {"text": "translated"}}, None)
     assert len(rows(store, WorkingCopy)) == 1
     with clock.frozen(clock.now() + timedelta(seconds=6)), store.transaction() as db:
-        again = cases.claim_work(db)
+        again = work_copies.claim(db)
         assert again is not None and again.wanted == {"suggestion"}
-        cases.finish_work(db, again, {}, {"state": "unclear"})
+        work_copies.finish(db, again, {}, {"state": "unclear"})
     assert rows(store, WorkingCopy) == []
     with store.transaction() as db:
-        file = cases.open_file(db, desk, case)
+        file = case_files.open_file(db, desk, case)
     assert (
         file.report_translation == {"story": {"text": "translated"}} and file.suggestion and file.suggestion["state"] == "unclear"
     )
@@ -281,13 +281,13 @@ def test_a_working_copy_lives_a_quarter_of_an_hour_done_or_not(store: Store) -> 
     with clock.frozen(clock.now()) as move:
         for _ in range(9):
             with store.transaction() as db:
-                work = cases.claim_work(db)
+                work = work_copies.claim(db)
                 assert work is not None
-                cases.finish_work(db, work, None, None)
+                work_copies.finish(db, work, None, None)
             move(clock.now() + timedelta(seconds=95))
         move(clock.now() + timedelta(minutes=1))
         with store.transaction() as db:
-            assert cases.claim_work(db) is None
+            assert work_copies.claim(db) is None
     assert rows(store, WorkingCopy) == []
 
 
@@ -295,10 +295,10 @@ def test_a_copy_whose_worker_died_is_taken_up_again(sqlite_store: Store) -> None
     opened(sqlite_store, employ(sqlite_store))
     with clock.frozen(clock.now()) as move:
         with sqlite_store.transaction() as db:
-            assert cases.claim_work(db) is not None and cases.claim_work(db) is None
+            assert work_copies.claim(db) is not None and work_copies.claim(db) is None
         move(clock.now() + timedelta(seconds=91))
         with sqlite_store.transaction() as db:
-            assert cases.claim_work(db) is not None
+            assert work_copies.claim(db) is not None
 
 
 def test_a_report_is_never_edited(exchange: Exchange) -> None:

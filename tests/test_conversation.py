@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot import cases, clock, conversation, inbox
+from bot import cases, clock, conversation, inbox, sessions
 from bot.models import CheckIn, Consent, FlowSession, Message, Reporter
+from bot.store import touch_reporter
 from bot.testing import FakeChannel, FakeNlu
 from bot.understanding import SILENT, Understanding
 from flows.engine import load
@@ -495,7 +496,7 @@ def test_a_conversation_that_never_rests_goes_back_into_the_line(exchange: Excha
     class Moving(FakeNlu):
         def understand(self, text: str, language: str | None = None) -> Understanding:
             with exchange.store.transaction() as db:
-                conversation.touch_reporter(db, exchange.rows(Reporter)[0].id)
+                touch_reporter(db, exchange.rows(Reporter)[0].id)
             return SILENT
 
     caller = exchange.reports("hello there")
@@ -530,10 +531,10 @@ def _slots(node: object) -> dict[str, object]:
 def test_an_unfinished_conversation_is_erased_after_thirty_days(exchange: Exchange) -> None:
     caller = exchange.reports(STORY, "1")
     with clock.frozen(clock.now() + timedelta(days=29)), exchange.store.transaction() as db:
-        assert conversation.erase_expired(db) == 0
+        assert sessions.erase_expired(db) == 0
     with clock.frozen(clock.now() + timedelta(days=31)):
         with exchange.store.transaction() as db:
-            assert conversation.erase_expired(db) == 1
+            assert sessions.erase_expired(db) == 1
         assert [s.body for s in exchange.rows(FlowSession)] == [None]
         assert rendered("welcome.who") in caller.says("hello")
 

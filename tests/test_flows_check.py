@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from bot.conversation import EFFECTS
+from bot.effects import EFFECTS
 from flows.check import CARRIER_WORDS, Catalogs, check, placeholders
 from flows.engine import load
 from flows.model import FlowError

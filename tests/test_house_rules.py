@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import bot
-from bot import conversation
+from bot.effects import EFFECTS
 from flows.engine import load
 from translations import catalog
 
@@ -123,16 +123,20 @@ def test_every_event_of_a_flow_has_its_effect() -> None:
     for flow in load().values():
         for node in flow.nodes.values():
             for emit in node.emit:
-                assert emit.event in conversation.EFFECTS, f"flow '{flow.name}', node '{node.name}' emits {emit.event}"
+                assert emit.event in EFFECTS, f"flow '{flow.name}', node '{node.name}' emits {emit.event}"
+
+
+def _what_the_bot_does() -> str:
+    return "".join((HOME / "bot" / name).read_text("utf-8") for name in ("conversation.py", "effects.py"))
 
 
 def test_every_event_the_conversation_makes_has_its_effect() -> None:
-    made = re.findall(r'Event\(\s*"(\w+)"', (HOME / "bot" / "conversation.py").read_text("utf-8"))
-    assert made and set(made) <= set(conversation.EFFECTS)
+    made = re.findall(r'Event\(\s*"(\w+)"', _what_the_bot_does())
+    assert made and set(made) <= set(EFFECTS)
 
 
 def test_every_text_the_conversation_says_is_there_in_english() -> None:
-    text = (HOME / "bot" / "conversation.py").read_text("utf-8")
+    text = _what_the_bot_does()
     said = set(re.findall(r'_said\(\s*"([\w.]+)"', text)) | set(re.findall(r'"msgid": "([\w.]+)"', text))
     said |= {"attachment.only", "empty"}
     assert len(said) > 8 and said <= set(catalog.texts()["en"])

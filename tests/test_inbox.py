@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from bot import cases, clock, inbox, keys
+from bot import case_files, clock, inbox, keys
 from bot.inbox import Claimed, NobodyToReadIt
 from bot.messages import IncomingMessage
 from bot.models import Address, Case, Message, Reporter
@@ -271,7 +271,7 @@ def test_a_text_that_fails_three_times_becomes_a_sealed_case_and_the_reporter_he
     (case,) = rows(both, Case)
     assert case.kind == "fault"
     with both.transaction() as db:
-        file = cases.open_file(db, desk, case.id)
+        file = case_files.open_file(db, desk, case.id)
     assert file.report["story"] == ["Zitronenfalter on the bus"]
     assert caller.heard == ["We had a fault. Your words are kept. A person will read them."]
     assert [m.state for m in rows(both, Message)] == ["handed_over", "sent"]

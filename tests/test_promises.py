@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot import cases, clock, inbox, keys
+from bot import case_files, cases, clock, inbox, keys
 from bot.messages import OutgoingMessage, TransportError
 from bot.models import Case, CheckIn, Message, Perception, Report, Reporter
 from bot.privacy import Vault, place
@@ -178,7 +178,7 @@ def test_a_claim_in_the_middle_of_answering_leaves_no_text_of_the_bot_and_loses_
     answering.join()
     assert telephone.send() == 0
     with store.transaction() as db:
-        assert [line.text for line in cases.open_file(db, desk, case.id).chat] == texts
+        assert [line.text for line in case_files.open_file(db, desk, case.id).chat] == texts
 
 
 # -- 1: nothing lost, doubled or reordered -------------------------------------------------------------------------------------

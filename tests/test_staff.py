@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot import cases, clock, keys, staff
+from bot import case_files, clock, keys, staff
 from bot.models import Caseworker, ConsoleSession, Report, TeamKeyCopy
 from bot.staff import SignedIn, SignInRefused
 from tests.conftest import join
@@ -57,7 +57,7 @@ def test_a_newcomer_waits_until_a_member_lets_her_in_and_then_opens_old_cases(ex
     noor = who(exchange, session.cookie)
     assert noor is not None and noor.name == "Noor"
     with exchange.store.transaction() as db:
-        assert cases.open_file(db, noor, exchange.case().id).report["story"] == [STORY]
+        assert case_files.open_file(db, noor, exchange.case().id).report["story"] == [STORY]
 
 
 def test_a_member_of_another_team_lets_nobody_in_and_opens_nothing(exchange: Exchange) -> None:

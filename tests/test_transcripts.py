@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from bot import chat, checkins, clock, conversation
+from bot import chat, checkins, clock, sessions
 from bot.models import CheckIn
 from bot.testing import FakeChannel, FakeNlu
 from bot.understanding import Understanding
@@ -101,7 +101,7 @@ def _play(transcript: Mapping[str, Any], exchange: Exchange, move: Callable[[dat
             heard = exchange.channel.sent[-1].text
         elif "erased" in turn:
             with exchange.store.transaction() as db:
-                assert conversation.erase_expired(db) == turn["erased"], at
+                assert sessions.erase_expired(db) == turn["erased"], at
         elif "bot" in turn:
             language = turn.get("language", language)
             wanted = [turn["bot"]] if isinstance(turn["bot"], str) else turn["bot"]

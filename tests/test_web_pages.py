@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from starlette.datastructures import Headers
 from starlette.routing import Route
 
-from bot import cases, clock, outbox, staff
+from bot import cases, clock, outbox, staff, work_copies
 from bot.models import Case, CaseAction, CaseMessage, Caseworker, ConsoleSession, Decision, Message, Reporter
 from bot.store import lock_reporter
 from bot.web import accounts
@@ -327,10 +327,10 @@ def test_until_the_machine_is_done_the_page_says_so_and_asks_again(office: Offic
 def test_a_language_without_a_machine_needs_an_interpreter(office: Office) -> None:
     case = office.report({"language": "so", "story": ["Waan baqayaa"]})
     with office.store.transaction() as db:
-        work = cases.claim_work(db)
+        work = work_copies.claim(db)
         assert work is not None
         nothing = {"text": None, "engine": "none", "route": [], "flags": ["interpreter_needed"], "model": ""}
-        cases.finish_work(db, work, dict.fromkeys(work.texts, nothing), {"state": "unsupported", "motivations": []})
+        work_copies.finish(db, work, dict.fromkeys(work.texts, nothing), {"state": "unsupported", "motivations": []})
     page = seen(office.signed_in().get(f"/cases/{case}").text)
     assert "No machine translation: an interpreter is needed" in page
     assert "Waan baqayaa" in page

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 
-from bot import cases, inbox, staff
+from bot import cases, inbox, staff, work_copies
 from bot.keys import ServiceKey
 from bot.messages import IncomingMessage
 from bot.models import Message
@@ -75,7 +75,7 @@ class Office:
     ) -> None:
         """Let the machine finish its work on the oldest copy: ``story`` is its translation, with ``flags``."""
         with self.store.transaction() as db:
-            work = cases.claim_work(db)
+            work = work_copies.claim(db)
             assert work is not None
             made = {
                 name: {"text": f"[{text}]", "engine": "argos/test", "route": [], "flags": list(flags), "model": "0"}
@@ -83,7 +83,7 @@ class Office:
             }
             if story:
                 made["story"]["text"] = story
-            cases.finish_work(db, work, made, suggestion if suggestion is not None else {})
+            work_copies.finish(db, work, made, suggestion if suggestion is not None else {})
 
     def browser(self) -> Browser:
         return Browser(self.app)

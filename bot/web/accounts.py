@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from bot.cases import CaseFile, ChatLine
+from bot.case_files import CaseFile, ChatLine
 from bot.web import wording
 from bot.web.wording import Tongue, tongue
 from translations import lexicon

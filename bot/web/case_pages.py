@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot import cases
-from bot.cases import AlreadyClaimed, CaseFile
+from bot import case_files, cases
+from bot.case_files import CaseFile
+from bot.cases import AlreadyClaimed
 from bot.staff import SignedIn
 from bot.store import Transaction
 from bot.web import accounts, wording
@@ -26,8 +27,8 @@ def routes(desk: Desk) -> APIRouter:
 
     def shown(request: Request, case: UUID, status: int = 200, **values: Any) -> Response:
         with desk.at_work(request) as (db, member):
-            file = cases.open_file(db, member, case)
-            seen = cases.news_mark(db, member, case)
+            file = case_files.open_file(db, member, case)
+            seen = case_files.news_mark(db, member, case)
         return desk.page("case.html", member, status, **values_of(desk, file, seen), **{**_nothing_typed(), **values})
 
     def done(request: Request, case: UUID, verb: Callable[[Transaction, SignedIn], None], place: str = "") -> Response:
@@ -48,10 +49,10 @@ def routes(desk: Desk) -> APIRouter:
         """What is new on a case, for the page that refreshes itself; the forms in it are left alone."""
         try:
             with desk.at_work(request, is_use=False) as (db, member):
-                now = cases.news_mark(db, member, case)
+                now = case_files.news_mark(db, member, case)
                 if now == seen:
                     return Response(status_code=204)
-                file = cases.open_file(db, member, case)
+                file = case_files.open_file(db, member, case)
         except NotSignedIn:
             if not writing:
                 raise

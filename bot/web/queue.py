@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot import cases, clock, staff
+from bot import case_files, clock, staff
 from bot.engines import Engines
 from bot.web.desk import Desk, go_to
 
@@ -30,7 +30,7 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
     def queue(request: Request, tab: str = "open") -> Response:
         tab = tab if tab in TABS else "open"
         with desk.at_work(request) as (db, member):
-            rows = cases.queue(db, member, TABS[tab], AT_MOST)
+            rows = case_files.queue(db, member, TABS[tab], AT_MOST)
             newcomers = staff.waiting_to_be_let_in(db, member)
         rows_part, seen = _rows(desk, tab, rows)
         missing = engines.missing() if engines else []
@@ -41,7 +41,7 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
         """The rows alone, for the page that refreshes itself; nothing when they look as they did."""
         tab = tab if tab in TABS else "open"
         with desk.at_work(request, is_use=False) as (db, member):
-            found = cases.queue(db, member, TABS[tab], AT_MOST)
+            found = case_files.queue(db, member, TABS[tab], AT_MOST)
         rows_part, now = _rows(desk, tab, found)
         if now == seen:
             return Response(status_code=204)
@@ -56,7 +56,7 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
     return router
 
 
-def _rows(desk: Desk, tab: str, rows: list[cases.QueueRow]) -> tuple[str, str]:
+def _rows(desk: Desk, tab: str, rows: list[case_files.QueueRow]) -> tuple[str, str]:
     """The rows as they are shown, and a mark that changes when they do."""
     part = desk.rendered("_queue_rows.html", tab=tab, rows=rows, now=clock.now(), is_cut=len(rows) == AT_MOST)
     return part, hashlib.sha256(part.encode()).hexdigest()[:16]

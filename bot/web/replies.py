@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot import cases
-from bot.cases import CannotReply, CaseFile, Reply
+from bot import case_files, cases
+from bot.case_files import CaseFile
+from bot.cases import CannotReply, Reply
 from bot.staff import SignedIn
 from bot.web import wording
 from bot.web.case_pages import plain
@@ -75,7 +76,7 @@ def routes(desk: Desk) -> APIRouter:
         """``sent`` empty: translate; else she changed the translation and wants to see what it means now."""
         text = plain(text)
         with desk.at_work(request) as (db, member):
-            file = cases.open_file(db, member, case)
+            file = case_files.open_file(db, member, case)
         if problem := _problem(text, file.is_mine, file.can_reply):
             return box(request, "_reply_write.html", member, file, problem, text=text)
         if plain(sent) and machine and file.language:
@@ -89,7 +90,7 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/cases/{case}/reply/change", dependencies=own_form)
     def change(request: Request, case: UUID, text: Annotated[str, Form()] = "") -> Response:
         with desk.at_work(request) as (db, member):
-            file = cases.open_file(db, member, case)
+            file = case_files.open_file(db, member, case)
         return box(request, "_reply_write.html", member, file, text=plain(text))
 
     @router.post("/cases/{case}/reply/send", dependencies=own_form)
@@ -120,7 +121,7 @@ def routes(desk: Desk) -> APIRouter:
                     return go_to(f"/cases/{case}#chat-end")
                 except CannotReply as refusal:
                     problem = str(refusal)
-            file = cases.open_file(db, member, case)
+            file = case_files.open_file(db, member, case)
         return box(request, "_reply_check.html", member, file, problem, draft=draft)
 
     return router

@@ -1,0 +1,143 @@
+"""Where a reporter is: what their unfinished conversation holds, read, kept and erased."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bot import cases, clock, keys
+from bot.models import FlowSession, Reporter
+from bot.store import Transaction, lock_reporter
+from flows.model import Position
+
+UNFINISHED_LIVES = timedelta(days=30)
+LONG_SILENCE = timedelta(days=2)  # after it we ask whether to go on
+NOT_TOLD = frozenset({"channel", "first", "unclear_at", "unclear_count", "way", "return_to", "unread"})  # facts of our own
+
+_session: Any = FlowSession.__table__.c  # type: ignore[attr-defined]
+_reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a reporter is. ``before``: facts gathered while there is no position yet, such as their first words.
+
+    ``waits_for``: nothing, the ``language`` menu, ``go_on`` (they asked for silence and wrote again), ``pause`` (may a person read
+    it if they do not come back?), ``resume`` (they paused), ``resumed`` (go on, or start again?). ``held``: what they wrote on
+    coming back, the answer to the open question once they go on. ``may_read``: they agreed that a person reads it.
+    """
+
+    flow: str = "report"
+    position: Position | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    waits_for: str | None = None
+    held: str = ""
+    may_read: bool = False
+    was_abused: bool = False
+    was_offered: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        position = self.position.as_dict() if self.position else None
+        kept = {"flow": self.flow, "position": position, "before": dict(self.before), "waits_for": self.waits_for}
+        return kept | {name: getattr(self, name) for name in _LATER}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Session:
+        position = Position.from_dict(kept["position"]) if kept["position"] else None
+        more = {name: kept[name] for name in _LATER if name in kept}
+        return cls(kept["flow"], position, kept["before"], kept["waits_for"], **more)
+
+
+_LATER = ("held", "may_read", "was_abused", "was_offered")  # a session written by an earlier release has none of these
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that decides what a text means: the reporter, the case that owns the conversation, and where they are in a flow."""
+
+    reporter: Any
+    profile: Mapping[str, Any]
+    owner: Any
+    latest: Any
+    session: Session | None
+    session_id: UUID | None
+    is_long_silent: bool = False
+
+    @property
+    def language(self) -> str | None:
+        return self.profile.get("language")
+
+
+def read(db: Transaction, reporter_id: UUID, *, reads_session: bool = True) -> Situation:
+    """Everything that decides what this reporter's next text means; the session is left out where it may be what cannot be read."""
+    # The reporter first: whatever is read after their revision and has moved since is found out by it.
+    reporter = db.execute(_REPORTER, {"of": reporter_id}).one()
+    row = db.execute(_ACTIVE, {"of": reporter_id}).one_or_none() if reads_session else None
+    session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id)) if row else None
+    profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
+    owner, latest = cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id)
+    is_long_silent = bool(row and row.expires_at < clock.now() + UNFINISHED_LIVES - LONG_SILENCE)
+    return Situation(reporter, profile, owner, latest, session, row.id if row else None, is_long_silent)
+
+
+def save(db: Transaction, before: Situation, session: Session | None) -> None:
+    """Keep where they are now, or that nothing is under way any more."""
+    if session == before.session:
+        return
+    if session is None:
+        db.execute(_CHANGE, {"active": before.session_id, "is_over": True, "body": None})
+        return
+    kept: dict[str, Any] = {"flow": session.flow, "expires_at": clock.now() + UNFINISHED_LIVES}
+    if active := before.session_id:
+        body = db.vault.hide(session.as_dict(), "flow_session", "body", active)
+        if db.execute(_CHANGE, {"active": active, "body": body, **kept}).rowcount:
+            return
+    row = FlowSession(reporter_id=before.reporter.id, **kept)  # their first, or the last one expired meanwhile
+    row.body = db.vault.hide(session.as_dict(), "flow_session", "body", row.id)
+    db.insert(row)
+
+
+def language_of(db: Transaction, reporter: UUID) -> str | None:
+    """The language a reporter speaks with us, if it is known."""
+    row = db.execute(_REPORTER, {"of": reporter}).one()
+    language: str | None = db.vault.reveal(row.profile, "reporter", "profile", reporter).get("language")
+    return language
+
+
+# Built once, as every text takes them (see store).
+_REPORTER = sa.select(*_reporter).where(_reporter.id == sa.bindparam("of"))
+_ACTIVE = sa.select(_session.id, _session.body, _session.expires_at).where(
+    _session.reporter_id == sa.bindparam("of"), ~_session.is_over
+)
+_CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("active"), ~_session.is_over)  # type: ignore[attr-defined]
+
+
+def erase_expired(db: Transaction) -> int:
+    """Erase the answers of conversations nobody finished. Returns how many.
+
+    Who agreed that a person reads it if they do not come back: their words become a case marked unconfirmed.
+    """
+    expired = sa.select(*_session).where(~_session.is_over, _session.expires_at <= clock.now())
+    found = db.execute(expired).all()
+    for row in found:
+        _keep_if_agreed(db, row)
+        db.execute(sa.update(FlowSession).where(_session.id == row.id).values(is_over=True, body=None))
+    return len(found)
+
+
+def _keep_if_agreed(db: Transaction, row: Any) -> None:
+    try:
+        session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id))
+    except (keys.WrongKey, ValueError, KeyError, TypeError):  # what cannot be read any more is only erased
+        return
+    if not session.may_read or session.position is None:
+        return
+    reporter = lock_reporter(db, row.reporter_id)
+    told = {k: v for k, v in session.position.facts.items() if k not in NOT_TOLD}
+    told["language"] = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language")
+    cases.open_case(db, reporter, told, kind="unconfirmed")
