@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from bot import inbox, metrics, outbox, rotation, staff
 from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
-from bot.channels.twilio_sms import routes as sms_routes
+from bot.channels.twilio_sms import routes as twilio_routes
+from bot.channels.twilio_whatsapp import TwilioWhatsapp
 from bot.conversation import Conversation
 from bot.effects import EFFECTS, Voice
 from bot.engines import Engines
@@ -33,7 +34,7 @@ from translations.machine import Translator
 
 log = logging.getLogger(__name__)
 
-NEWS_WAITS = (0, 0.2, 1.0)  # seconds before each look for the text a vendor's news is about
+NEWS_WAITS = (0, 0.2)  # seconds before each look for the text a vendor's news is about
 
 
 class NumbersAndKeywords:
@@ -98,10 +99,10 @@ def voice(settings: Settings) -> Voice:
 
 def open_channels(settings: Settings) -> Mapping[str, Channel]:
     """The channels whose settings are there."""
-    sms = TwilioSettings()
+    account = TwilioSettings()
     ways: list[Channel] = [Terminal()]
-    if sms.is_set:
-        ways.append(TwilioSms(sms, settings.public_url))
+    if account.is_set:
+        ways += [TwilioSms(account, settings.public_url), TwilioWhatsapp(account, settings.public_url)]
     if any(name.startswith("TELLONCE_TELEGRAM_") and value for name, value in os.environ.items()):
         from bot.channels import telegram  # a heavy library, here and below: who has no bot there need not carry it
 
@@ -113,8 +114,12 @@ def open_channels(settings: Settings) -> Mapping[str, Channel]:
 def unset_variables() -> Mapping[str, Sequence[str]]:
     """For each channel, the variables it still needs: none means it is open."""
     sms = ["TELLONCE_TWILIO_ACCOUNT_SID", "TELLONCE_TWILIO_AUTH_TOKEN", "TELLONCE_TWILIO_NUMBER"]
-    telegram = ["TELLONCE_TELEGRAM_TOKEN", "TELLONCE_TELEGRAM_SECRET"]
-    return {"sms": [v for v in sms if not os.environ.get(v)], "telegram": [v for v in telegram if not os.environ.get(v)]}
+    needed = {
+        "sms": sms,
+        "whatsapp": [*sms, "TELLONCE_TWILIO_WHATSAPP_NUMBER"],
+        "telegram": ["TELLONCE_TELEGRAM_TOKEN", "TELLONCE_TELEGRAM_SECRET"],
+    }
+    return {channel: [name for name in names if not os.environ.get(name)] for channel, names in needed.items()}
 
 
 # -- the store and its key -----------------------------------------------------------------------------------------------------
@@ -164,10 +169,11 @@ def build_app(settings: Settings) -> FastAPI:
             time.sleep(wait)
             if made.store.together(lambda db: outbox.record_delivery(db, channel, delivery)):
                 return
+        made.store.together(lambda db: outbox.keep_news(db, channel, delivery))
 
-    sms = made.channels.get("sms")
-    if isinstance(sms, TwilioSms):
-        app.include_router(sms_routes(sms, settings.public_url, accept, record_delivery))
+    for channel in made.channels.values():
+        if isinstance(channel, TwilioSms):
+            app.include_router(twilio_routes(channel, settings.public_url, accept, record_delivery))
     if "telegram" in made.channels:
         from bot.channels import telegram  # heavy, see open_channels
 

@@ -186,7 +186,7 @@ def _opened_translations(db: Transaction, opener: TeamOpener, case: UUID) -> dic
 
 def _opened_chat(db: Transaction, opener: TeamOpener, case: UUID, translations: Mapping[UUID, Mapping[str, Any]]) -> list[ChatLine]:
     rows = db.execute(
-        sa.select(*_chat, _message.state.label("delivery"))
+        sa.select(*_chat, _message.state.label("delivery"), _message.attempts)
         .outerjoin_from(CaseMessage.__table__, Message.__table__, _chat.message_id == _message.id)  # type: ignore[attr-defined]
         .where(_chat.case_id == case)
         .order_by(_chat.at)
@@ -195,7 +195,8 @@ def _opened_chat(db: Transaction, opener: TeamOpener, case: UUID, translations: 
     for r in rows:
         said = opener.open(r.sealed, r.team_key_id, "case_message", r.id)
         other = said.get("sent") if r.author == "caseworker" else translations.get(r.id, {}).get("text")
-        delivery = r.delivery if r.author != "reporter" else None
+        is_retried = r.delivery == "queued" and r.attempts
+        delivery = None if r.author == "reporter" else "retried" if is_retried else r.delivery
         lines.append(
             ChatLine(
                 r.id,

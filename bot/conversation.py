@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, inbox, keys, sessions
+from bot import cases, checkins, clock, inbox, keys, outbox, sessions
 from bot.checkins import Due
 from bot.effects import CODE_TRIES_EVERY, SAFEGUARDED, Plan, Voice, perform
 from bot.inbox import Claimed
-from bot.messages import Channel
+from bot.messages import Channel, Windowed
 from bot.models import FlowSession
 from bot.sessions import LONG_SILENCE, UNFINISHED_LIVES, Session, Situation
 from bot.store import Store, Transaction, lock_reporter
@@ -57,6 +57,8 @@ class Conversation:
         for _ in range(MOVES):
             with self._store.reading() as db:
                 before = sessions.read(db, message.reporter_id)
+                if isinstance(self._channels.get(message.channel), Windowed) and outbox.is_any_held(db, message.reporter_id):
+                    before = replace(before, is_invited=True)
             plan = self._with_receipt(self._decide(before, message))
             try:
                 self._commit(before, plan, message)
@@ -134,9 +136,12 @@ class Conversation:
         if before.owner is not None:
             back = [] if before.reporter.state == "open" else [Event("came_back", {})]
             language = detect.language_of(text, before.language).language or before.language
-            plan = Plan((*back, Event("case_message", {})), before.session, language)
+            opened = [Event("window_opened", {})] if before.is_invited else []
+            plan = Plan((*back, Event("case_message", {}), *opened), before.session, language)
         elif before.reporter.state != "open":
             plan = self._coming_back(before, message)
+        elif before.is_invited:
+            plan = self._invited(before, message)
         elif not text.strip():
             plan = self._nothing_to_read(before, message)
         elif _is_free(before.session) and (returning := self._returning(before, message)):
@@ -183,6 +188,16 @@ class Conversation:
         if not catalog.matches_word(message.text, "carrier_start"):
             session = _keeping(session, message.text)
         return Plan((Event("came_back", {}), _said("resume.neutral")), replace(session, waits_for="go_on"), before.language)
+
+    def _invited(self, before: Situation, message: Claimed) -> Plan:
+        """They answer a note that said only that there is a message. It goes to them now; what they wrote cannot answer it yet."""
+        opened = Event("window_opened", {})
+        if _is_greeting(message.text) or as_number(message.text) is not None:
+            return Plan((opened,), before.session, before.language)
+        if before.session is not None and before.session.flow == "report":
+            return Plan((opened,), _keeping(before.session, message.text), before.language)
+        kept = (Event("case_message", {}),) if before.latest is not None else ()
+        return Plan((*kept, opened), before.session, before.language)
 
     def _nothing_to_read(self, before: Situation, message: Claimed) -> Plan:
         events: tuple[Event, ...] = (_said("attachment.only" if message.attachments else "empty"),)

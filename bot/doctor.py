@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -236,6 +237,13 @@ def channels(settings: Settings, unset: Mapping[str, Sequence[str]]) -> Iterator
             yield Finding(f"Channel {name}", "warning", "Nobody can write to us this way.", f"set {', '.join(variables)}")
         else:
             yield Finding(f"Channel {name}", "ok")
+    if not unset.get("whatsapp", ["unknown"]) and not os.environ.get("TELLONCE_TWILIO_WHATSAPP_TEMPLATES"):
+        yield Finding(
+            "WhatsApp's templates",
+            "warning",
+            "After 24 hours without a word of theirs WhatsApp takes no free text: what comes later waits until they write.",
+            "set TELLONCE_TWILIO_WHATSAPP_TEMPLATES to approved neutral templates (docs/sending.md): en=HX...,pt=HX...",
+        )
     if _is_here(settings.public_url) and not all(unset.values()):
         yield Finding(
             "Public address",

@@ -358,6 +358,10 @@ def _want_erasure(scene: Scene, values: Mapping[str, Any]) -> None:
         cases.note_event(scene.db, case.id, "erasure_wanted", at_least_risk=cases.NOT_SURE)
 
 
+def _send_what_waited(scene: Scene, _values: Mapping[str, Any]) -> None:
+    outbox.release(scene.db, scene.before.reporter.id)
+
+
 def _note_feedback(scene: Scene, values: Mapping[str, Any]) -> None:
     if scene.about:
         cases.note_event(scene.db, scene.about, f"feedback_{values['was']}")
@@ -387,5 +391,6 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "feedback_given": _note_feedback,
     "went_silent": _fall_silent,
     "opted_out": lambda scene, values: _fall_silent(scene, values, "opted_out"),
+    "window_opened": _send_what_waited,
     "came_back": lambda scene, _values: scene.changes.update(state="open"),
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Literal, Protocol, runtime_checkable
 
 import regex
 
@@ -43,18 +43,21 @@ class OutgoingMessage:
     choices: Sequence[Choice] = field(default=())
 
 
-DeliveryState = Literal["sent", "delivered", "read", "failed", "stopped"]
+DeliveryState = Literal["sent", "delivered", "read", "failed", "stopped", "closed"]
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a vendor says of a text we sent: ``Delivery("SM9f…", "delivered")``. ``stopped``: the carrier refuses for the person."""
+    """What a vendor says of a text we sent: ``Delivery("SM9f…", "delivered")``.
+
+    ``stopped``: the carrier refuses for the person. ``closed``: it came too long after the person's own last text.
+    """
 
     external_id: str
     state: DeliveryState
 
 
-Failure = Literal["stopped", "later", "refused"]
+Failure = Literal["stopped", "later", "refused", "closed"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,9 @@ class TransportError(Exception):
     """A text could not be handed over.
 
     ``failure`` says what to do: ``stopped`` (the person opted out or blocked us: never again), ``later`` (try again after
-    ``retry_after`` seconds), ``refused`` (this text will never go). ``code`` is the vendor's own code, for the log; it never
-    holds a word, a number or a name. ``is_too_fast``: the vendor took nothing because we send too much; all our texts must wait.
+    ``retry_after`` seconds), ``refused`` (this text will never go), ``closed`` (not before they write again). ``code`` is the
+    vendor's own code, for the log; it never holds a word, a number or a name. ``is_too_fast``: the vendor took nothing because we
+    send too much; all our texts must wait.
     """
 
     def __init__(self, failure: Failure, code: str = "", retry_after: float | None = None, *, is_too_fast: bool = False) -> None:
@@ -91,7 +95,7 @@ class NoRoom(Exception):
 
 
 class Channel(Protocol):
-    """A way in and out. ``name`` is kept with every address and message: ``sms``, ``telegram``, ``terminal``."""
+    """A way in and out. ``name`` is kept with every address and message: ``sms``, ``whatsapp``, ``telegram``, ``terminal``."""
 
     name: str
     has_buttons: bool
@@ -114,6 +118,20 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Give back connections; nothing is sent afterwards."""
+        ...
+
+
+@runtime_checkable
+class Windowed(Channel, Protocol):
+    """A channel that takes free text only within ``window`` of the person's own last text; outside it, one neutral note."""
+
+    window: timedelta
+
+    def invite(self, address: str, language: str | None) -> str:
+        """Send a note that says nothing but that there is a message, and return the vendor's id for it.
+
+        Raises TransportError; ``refused`` where no such note is set up or it may not go.
+        """
         ...
 
 

@@ -87,6 +87,8 @@ def _gauges(db: Transaction) -> Iterator[tuple[str, str, Sequence[Sample]]]:
     yield "texts_tried_again", "Of those, the ones that failed at least once.", count(*waiting, _message.attempts > 1)
     yield "texts_to_send", "Texts of ours that have not gone out.", count(*sending)
     yield "texts_to_send_oldest_seconds", "Age of the oldest of them.", age(_message.made_at, *sending)
+    held = (_message.direction == "out", _message.state.in_(("held", "invited")))
+    yield "texts_held", "Texts of ours that wait until the reporter writes (WhatsApp).", count(*held)
     failed = (_message.direction == "out", _message.state == "failed")
     yield "texts_not_sent", "Texts of ours that were given up or refused.", count(*failed)
     counted: Any = db.execute(sa.select(_case.state, sa.func.count()).group_by(_case.state))

@@ -139,6 +139,7 @@ class Address(SQLModel, table=True):
     found_by: bytes = Field(unique=True)
     box: bytes
     forget_at: datetime | None = _when()
+    closed_at: datetime | None = _when()  # then the vendor said that they must write before we may
 
 
 class Message(SQLModel, table=True):
@@ -146,7 +147,7 @@ class Message(SQLModel, table=True):
 
     ``body`` (service key): {"text": "…", "choices": [["1", "Yes"]], "attachments": 0}.
     in:  waiting → done, or handed_over to a person
-    out: queued → sending → sent → delivered → read; or cancelled, failed, stopped
+    out: queued → sending → sent → delivered → read; or cancelled, failed, stopped; or held, invited until they write
     """
 
     __table_args__ = (
@@ -158,7 +159,7 @@ class Message(SQLModel, table=True):
     reporter_id: UUID = Field(foreign_key="reporter.id")
     address_id: UUID | None = Field(default=None, foreign_key="address.id", index=True, ondelete="SET NULL")
     direction: str
-    author: str  # reporter | bot | caseworker | check_in
+    author: str  # reporter | bot | caseworker | check_in | invitation
     sequence: int
     state: str
     body: bytes | None = None
@@ -169,6 +170,16 @@ class Message(SQLModel, table=True):
     waits_for: bytes | None = None  # the sender of ours that was busy when this text was due
     made_at: datetime = _made()
     done_at: datetime | None = _when()
+
+
+class EarlyNews(SQLModel, table=True):
+    """What a vendor said of a text whose sending is not noted yet; ``found_by``: the keyed hash of the vendor's id."""
+
+    __tablename__ = "early_news"
+    id: UUID = _id()
+    found_by: bytes
+    state: str
+    came_at: datetime = _made()
 
 
 class Sender(SQLModel, table=True):

@@ -67,6 +67,7 @@ class Situation:
     session: Session | None
     session_id: UUID | None
     is_long_silent: bool = False
+    is_invited: bool = False  # a text of ours waits for them to write (a channel's window was closed)
 
     @property
     def language(self) -> str | None:

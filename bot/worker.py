@@ -185,6 +185,7 @@ class Worker:
         for seconds, what, tick in (
             (1, "translate and classify", self.process_copies),
             (5, "ask check-ins", self.ask_check_ins),
+            (2, "hear the vendors' early news", self.hear_news),
             (5, "forget anonymous addresses", self.forget_addresses),
             (60, "erase what is over", self.erase_expired),
             (600, "erase what is past its time", self.purge),
@@ -253,6 +254,10 @@ class Worker:
         understood = self._nlu.understand(work.texts["story"], work.language)
         return None if understood.is_silent else dict(understood.bias)
 
+    def hear_news(self) -> int:
+        with self._store.transaction() as db:
+            return outbox.hear_news(db)
+
     def forget_addresses(self) -> int:
         with self._store.transaction() as db:
             return outbox.forget_addresses(db)
@@ -263,6 +268,7 @@ class Worker:
         with self._store.transaction() as db:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             self._conversation.offer_again(db)
+            outbox.erase_late(db)
             return sessions.erase_expired(db)
 
     def purge(self) -> retention.Erased:

@@ -52,9 +52,10 @@ class Running:
         until(self.is_idle, "a text was left waiting")
 
     def texts(self, number: str, text: str) -> list[str]:
-        """Send an SMS and return what comes back."""
+        """Send an SMS, or a WhatsApp message from ``whatsapp:+44…``, and return what comes back."""
         heard = len(self.twilio.to(number))
-        assert self.twilio.deliver(number, text, url=f"{self.url}/sms").status == 200
+        path = "whatsapp" if number.startswith("whatsapp:") else "sms"
+        assert self.twilio.deliver(number, text, url=f"{self.url}/{path}").status == 200
         self.settle()
         return self.twilio.to(number)[heard:]
 

@@ -47,7 +47,7 @@ def test_a_module_is_named_for_what_it_is() -> None:
 
 def test_vendors_are_named_in_their_channel_alone() -> None:
     # Parts are joined in app.py and shown to operators by doctor, demo and processes; a channel's name in a list is a word of ours.
-    vendors = {"twilio": {"bot/channels/twilio_sms.py"}, "telegram": {"bot/channels/telegram.py"}}
+    vendors = {"twilio": {"bot/channels/twilio_sms.py", "bot/channels/twilio_whatsapp.py"}, "telegram": {"bot/channels/telegram.py"}}
     joined = {"bot/app.py", "bot/doctor.py", "bot/demo.py", "bot/processes.py", "bot/__main__.py"}
     for path in SOURCES:
         named = " ".join(_names(path)).casefold()

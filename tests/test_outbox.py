@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from bot import checkins, clock, inbox, outbox
 from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError
-from bot.models import Address, Case, CheckIn, Message, Reporter
+from bot.models import Address, Case, CheckIn, EarlyNews, Message, Reporter
 from bot.store import Store
 from bot.testing import FakeChannel
 from tests.exchange import WITNESS, employ, open_exchange, rows
@@ -116,15 +116,17 @@ def test_a_busy_vendor_is_tried_again_when_it_says(staffed: Store, channel: Fake
 
 def test_the_waits_between_tries_grow_and_end(staffed: Store, channel: FakeChannel) -> None:
     put(staffed, reporter(staffed), "hello")
-    channel.failures = [TransportError("later", "500") for _ in range(20)]
+    channel.failures = [TransportError("later", "500") for _ in range(200)]
     waits = []
+    began = clock.now()
     with clock.frozen(clock.now()) as move:
         while states(staffed) == ["queued"]:
             send(staffed, channel)
             due = rows(staffed, Message)[-1].due_at
             waits.append((due - clock.now()).total_seconds())
             move(due)
-    assert waits[:-1] == [2, 4, 8, 16, 32, 64, 128] and states(staffed) == ["failed"]
+        assert timedelta(0) <= clock.now() - began - outbox.BOTS_PATIENCE < timedelta(seconds=outbox.LONGEST_WAIT)
+    assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256] and set(waits[8:-1]) == {300} and states(staffed) == ["failed"]
     assert rows(staffed, Message)[-1].body is None
 
 
@@ -186,6 +188,7 @@ def test_a_text_that_kills_its_sender_every_time_ends_as_failed(staffed: Store, 
         for _ in range(outbox.TRIES):
             assert outbox.claim_next(staffed, {}) is not None
             move(clock.now() + outbox.LEASE + timedelta(seconds=1))
+        move(clock.now() + outbox.BOTS_PATIENCE)
         assert send(staffed, channel) == 0
     assert states(staffed) == ["failed"]
 
@@ -320,6 +323,42 @@ def test_late_and_repeated_delivery_news_never_step_back(sqlite_store: Store, to
 
 def test_news_of_a_text_we_never_sent_are_ignored(staffed: Store) -> None:
     news(staffed, "SMnobody", "delivered")
+
+
+def test_news_that_come_before_the_sending_is_noted_are_kept_and_heard(both: Store, channel: FakeChannel) -> None:
+    put(both, reporter(both), "hello")
+    for state in ("sent", "delivered"):
+        news = Delivery("sms-out-1", state)  # type: ignore[arg-type]
+        with both.transaction() as db:
+            assert not outbox.record_delivery(db, "sms", news)
+            outbox.keep_news(db, "sms", news)
+            outbox.keep_news(db, "sms", Delivery("SMnobody", "delivered"))
+            assert outbox.hear_news(db) == 0
+    send(both, channel)
+    with both.transaction() as db:
+        assert outbox.hear_news(db) == 2
+        assert outbox.hear_news(db) == 0
+    assert states(both) == ["delivered"] and len(rows(both, EarlyNews)) == 2
+    with clock.frozen(clock.now() + outbox.EARLY_FOR), both.transaction() as db:
+        outbox.hear_news(db)
+    assert rows(both, EarlyNews) == []
+
+
+def test_a_reply_is_tried_for_a_day_and_then_shown_as_unread(tmp_path: Path) -> None:
+    with open_exchange(tmp_path) as exchange:
+        exchange.reports()
+        case = exchange.claims()
+        exchange.replies(case, "We found you a lawyer.")
+        exchange.channel.failures = [TransportError("later", "500") for _ in range(1000)]
+        with clock.frozen(clock.now()) as move:
+            move(clock.now() + timedelta(hours=23))
+            exchange.telephone.send()
+            assert exchange.file().chat[-1].delivery == "retried" and not exchange.case().is_unread
+            until = clock.now() + timedelta(hours=2)
+            while clock.now() < until:
+                move(clock.now() + timedelta(seconds=outbox.LONGEST_WAIT))
+                exchange.telephone.send()
+            assert exchange.case().is_unread and exchange.file().chat[-1].delivery == "failed"
 
 
 # -- forgetting ----------------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ _people = itertools.count(1)
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_a_story_told_at_the_terminal_replays_to_the_same_record_by_sms_and_telegram(
+def test_a_story_told_at_the_terminal_replays_to_the_same_record_by_sms_whatsapp_and_telegram(
     story: str, everything: Running, tmp_path: Path
 ) -> None:
     recorded = tmp_path / "story.yaml"
@@ -81,7 +81,9 @@ def test_a_story_told_at_the_terminal_replays_to_the_same_record_by_sms_and_tele
     number = next(_people)
     by_sms = replayed(everything, recorded, lambda text: everything.texts(f"+4477009001{number:02}", text))
     by_telegram = replayed(everything, recorded, lambda text: everything.writes(5000 + number, text))
+    by_whatsapp = replayed(everything, recorded, lambda text: everything.texts(f"whatsapp:CC.{number}rosa", text))
     assert by_sms == told
+    assert by_whatsapp == told
     assert by_telegram == told
 
 

@@ -1,4 +1,4 @@
-"""SMS and WhatsApp through Twilio: signed webhooks in, texts out, and what became of them."""
+"""SMS through Twilio: signed webhooks in, texts out, and what became of them; WhatsApp builds on it (twilio_whatsapp)."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ from bot.messages import Delivery, DeliveryState, IncomingMessage, OutgoingMessa
 
 log = logging.getLogger(__name__)
 
-STATUS_PATH = "/sms/status"
+STATUS = "/status"
 SIGNATURE = "X-Twilio-Signature"
+WHATSAPP = "whatsapp:"  # before an address of WhatsApp, theirs and ours
 EMPTY_TWIML = "<Response/>"  # our answer goes through the outbox, never back through the webhook
+
+_TEMPLATES = r"^$|^[A-Za-z-]+=HX[0-9a-f]{32}(,[A-Za-z-]+=HX[0-9a-f]{32})*$"
 
 Form = Mapping[str, str] | Iterable[tuple[str, str]]
 Parsed = TypeVar("Parsed")
 
 
 class TwilioSettings(BaseSettings):
-    """The operator's Twilio account: ``TELLONCE_TWILIO_NUMBER=+447700900001`` sets ``number``. All three or none."""
+    """The operator's Twilio account: ``TELLONCE_TWILIO_NUMBER=+447700900001`` sets ``number``. The first three or none."""
 
     model_config = SettingsConfigDict(
         env_prefix="TELLONCE_TWILIO_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
@@ -49,15 +52,31 @@ class TwilioSettings(BaseSettings):
     segments_per_second: Annotated[
         float, Field(description="Segments the number may send in a second, as its contract says; 0: no limit.", ge=0)
     ] = 1.0
+    whatsapp_number: Annotated[
+        str, Field(description="Our WhatsApp sender (E.164); empty: the number above.", pattern=r"^$|^\+[1-9][0-9]{4,14}$")
+    ] = ""
+    whatsapp_templates: Annotated[
+        str,
+        Field(description="Approved neutral templates by language: en=HX…,pt=HX….", pattern=_TEMPLATES),
+    ] = ""
+    whatsapp_messages_per_second: Annotated[
+        float, Field(description="Messages the WhatsApp sender may send in a second; 0: no limit.", ge=0)
+    ] = 80.0
 
     @property
     def is_set(self) -> bool:
         return bool(self.number)
 
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """The ContentSid of the neutral template in each language: ``{"en": "HX…"}``."""
+        pairs = (one.partition("=") for one in self.whatsapp_templates.split(",") if one)
+        return {language: content_sid for language, _, content_sid in pairs}
+
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         given = [bool(self.account_sid), bool(self.auth_token.get_secret_value()), bool(self.number)]
-        if any(given) and not all(given):
+        if (any(given) or self.whatsapp_number or self.whatsapp_templates) and not all(given):
             raise ValueError("set TELLONCE_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _NUMBER together, or none of them")
         if self.api_url and urlsplit(self.api_url).hostname not in {"127.0.0.1", "::1", "localhost"}:
             raise ValueError("TELLONCE_TWILIO_API_URL is for a stand-in on this machine: http://127.0.0.1:PORT, or empty")
@@ -69,16 +88,20 @@ class IncompleteForm(Exception):
 
 
 def parse_sms(form: Mapping[str, str]) -> IncomingMessage:
-    """One text as Twilio posts it.
+    """One text as Twilio posts it, by SMS or WhatsApp.
 
-    ``From`` is kept as it came: ``+44…``, ``whatsapp:+44…``, or a WhatsApp id that holds no number. A shared place (WhatsApp)
-    counts as an attachment. Raises IncompleteForm.
+    The address is what Twilio takes as ``To``: ``+44…``, ``whatsapp:+44…``, or ``whatsapp:`` and an id that holds no number. A
+    shared place (WhatsApp) counts as an attachment. Raises IncompleteForm.
     """
     attachments = _count(form.get("NumMedia", "")) + ("Latitude" in form)
     _require(form, "MessageSid", "From")
     if "Body" not in form and not attachments:
         raise IncompleteForm("Body")
-    return IncomingMessage("sms", form["From"], form.get("Body", ""), form["MessageSid"], attachments)
+    address = form["From"]
+    if not (address.startswith(WHATSAPP) or form.get("To", "").startswith(WHATSAPP)):
+        return IncomingMessage("sms", address, form.get("Body", ""), form["MessageSid"], attachments)
+    address = WHATSAPP + address.removeprefix(WHATSAPP)
+    return IncomingMessage("whatsapp", address, form.get("Body", ""), form["MessageSid"], attachments)
 
 
 _STATES: Mapping[str, DeliveryState] = {
@@ -97,33 +120,40 @@ def parse_status(form: Mapping[str, str]) -> Delivery | None:
     state = _STATES.get(form["MessageStatus"])
     if state is None:
         return None
-    if state == "failed" and form.get("ErrorCode", "") in map(str, _STOPPED):
+    code = form.get("ErrorCode", "")
+    if state == "failed" and code in map(str, _STOPPED):
         state = "stopped"
+    elif state == "failed" and code == str(_WINDOW_CLOSED):
+        state = "closed"
     return Delivery(form["MessageSid"], state)
 
 
 class TwilioSms:
-    """The channel ``sms``: texts to phones and to WhatsApp, through Twilio's own SDK.
+    """The channel ``sms``: texts to phones, through Twilio's own SDK.
 
     ``public_url`` is our address as Twilio sees it; it signs that address and posts there what became of our texts.
     """
 
     name = "sms"
+    path = "/sms"  # where Twilio posts texts; what became of ours comes to path/status
     has_buttons = False
     max_length = 1600  # Twilio's own cap (21617), on SMS and WhatsApp alike
 
     def __init__(self, settings: TwilioSettings, public_url: str, timeout: float = 10.0) -> None:
         """``timeout`` is in seconds, for each call. Raises ValueError without an account: with an empty token anybody can sign."""
         if not settings.is_set:
-            raise ValueError("the channel sms needs TELLONCE_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _NUMBER")
+            raise ValueError(f"the channel {self.name} needs TELLONCE_TWILIO_ACCOUNT_SID, _AUTH_TOKEN and _NUMBER")
         _silence()
         token = settings.auth_token.get_secret_value()
         self.public_url = public_url.rstrip("/")
         self.number = settings.number
-        self.rate = Rate(f"{self.name} {self.number}", settings.segments_per_second, counts="segments")
+        self.rate = self._rate(settings)
         self._validator = RequestValidator(token)
         self._http = _Http(settings.api_url, timeout)
         self._client = Client(settings.account_sid, token, http_client=self._http)
+
+    def _rate(self, settings: TwilioSettings) -> Rate:
+        return Rate(f"{self.name} {self.number}", settings.segments_per_second, counts="segments")
 
     def close(self) -> None:
         self._http.session.close()
@@ -137,30 +167,30 @@ class TwilioSms:
 
         After ``later`` Twilio may have the text all the same (a time-out after it was stored): ask ``find_sent`` first.
         """
-        outcome = self._call(lambda: self._create(message))
-        if isinstance(outcome, TransportError):
-            raise outcome  # here, outside any except: the vendor's error holds number and words and would hang on as __context__
-        return outcome
+        if len(message.text) > self.max_length:
+            raise TransportError("refused", "21617")
+        return self._create(message.address, body=message.text)
 
     def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
         """The MessageSids of this very text to this address, taken ``since`` (aware) or later. Raises TransportError."""
-        outcome = self._call(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
+        found = self._ask(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
+        return [str(m.sid) for m in found if m.body == message.text and str(m.direction).startswith("outbound")]
+
+    def _create(self, address: str, **content: str) -> str:
+        """Create a message and return its MessageSid. Raises TransportError."""
+        heard_at = self.public_url + self.path + STATUS
+        sender = self._sender()
+        return str(self._ask(lambda: self._client.messages.create(to=address, status_callback=heard_at, **sender, **content)).sid)
+
+    def _sender(self) -> dict[str, str]:
+        return {"messaging_service_sid": self.number} if self.number.startswith("MG") else {"from_": self.number}
+
+    def _ask(self, ask: Callable[[], Any]) -> Any:
+        """What Twilio answers. Raises TransportError."""
+        outcome = self._call(ask)
         if isinstance(outcome, TransportError):
-            raise outcome
-        return [str(m.sid) for m in outcome if m.body == message.text and str(m.direction).startswith("outbound")]
-
-    def _create(self, message: OutgoingMessage) -> str:
-        if len(message.text) > self.max_length:
-            raise TransportError("refused", "21617")
-        created = self._client.messages.create(
-            to=message.address, body=message.text, status_callback=self.public_url + STATUS_PATH, **self._sender(message.address)
-        )
-        return str(created.sid)
-
-    def _sender(self, address: str) -> dict[str, str]:
-        if self.number.startswith("MG"):
-            return {"messaging_service_sid": self.number}
-        return {"from_": "whatsapp:" + self.number if address.startswith("whatsapp:") else self.number}
+            raise outcome  # here, outside any except: the vendor's error holds number and words and would hang on as __context__
+        return outcome
 
     @staticmethod
     def _call(ask: Callable[[], Parsed]) -> Parsed | TransportError:
@@ -178,6 +208,7 @@ class TwilioSms:
 _STOPPED = frozenset({21610, 63014})  # opted out by STOP; blocked us on WhatsApp
 _BUSY = frozenset({14107, 20429, 21611, 30001, 63018, 63038})  # too fast, too many queued, over the day's limit
 _TOO_FAST = frozenset({14107, 20429})
+_WINDOW_CLOSED = 63016  # WhatsApp: free text goes only within a day of the person's own
 _OUR_SETTING = frozenset(  # a wrong setting of ours must not lose a text: it waits until the operator has mended it
     {
         20003,  # authentication
@@ -193,6 +224,8 @@ _OUR_SETTING = frozenset(  # a wrong setting of ours must not lose a text: it wa
         21703,  # Messaging Service without a number
         30002,  # account suspended
         63007,  # no WhatsApp sender of that number
+        63015,  # the WhatsApp sandbox, which only some have joined
+        63051,  # our WhatsApp business account is locked
     }
 )
 SETTING_RETRY = 300.0  # seconds
@@ -201,6 +234,8 @@ SETTING_RETRY = 300.0  # seconds
 def _failure(status: int, code: int | None) -> TransportError:
     if code in _STOPPED:
         return TransportError("stopped", str(code))
+    if code == _WINDOW_CLOSED:
+        return TransportError("closed", str(code))
     if code in _OUR_SETTING or status in {401, 403, 404}:
         return TransportError("later", str(code or status), SETTING_RETRY)
     if code in _BUSY or status == 429 or status >= 500:
@@ -227,26 +262,27 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
 
 
 def routes(channel: TwilioSms, public_url: str, accept: Accept, record_delivery: RecordDelivery) -> APIRouter:
-    """The addresses Twilio posts to: ``/sms`` for texts, ``/sms/status`` for what became of ours.
+    """The addresses Twilio posts to: ``/sms`` for texts, ``/sms/status`` for what became of ours; the like for WhatsApp.
 
-    Let the number's webhook end in ``#rc=5&rp=all``: without it Twilio tries a text again only when it cannot connect.
+    A text counts by who sent it, not by where it was posted. Let the number's webhook end in ``#rc=5&rp=all``: without it Twilio
+    tries a text again only when it cannot connect.
     """
     router = APIRouter()
-    base = public_url.rstrip("/")
+    here = public_url.rstrip("/") + channel.path
 
-    @router.post("/sms")
-    async def receive_sms(request: Request) -> Response:
-        form = await _signed_form(request, channel, base + "/sms")
+    @router.post(channel.path)
+    async def receive_text(request: Request) -> Response:
+        form = await _signed_form(request, channel, here)
         incoming = _complete(parse_sms, form)
-        await hand_over(accept, incoming, about=f"sms {_safe_id(form)}")
+        await hand_over(accept, incoming, about=f"{incoming.channel} {_safe_id(form)}")
         return Response(EMPTY_TWIML, media_type="text/xml")
 
-    @router.post(STATUS_PATH)
+    @router.post(channel.path + STATUS)
     async def receive_status(request: Request) -> Response:
-        form = await _signed_form(request, channel, base + STATUS_PATH)
+        form = await _signed_form(request, channel, here + STATUS)
         delivery = _complete(parse_status, form)
         if delivery is not None:
-            await hand_over(record_delivery, channel.name, delivery, about=f"status of sms {_safe_id(form)}")
+            await hand_over(record_delivery, channel.name, delivery, about=f"status of {channel.name} {_safe_id(form)}")
         return Response(status_code=204)
 
     return router

@@ -55,12 +55,15 @@ EVIDENCE: Mapping[str, str] = {
 DELIVERIES: Mapping[str, str] = {
     "queued": "Waiting to be sent",
     "sending": "Being sent",
+    "retried": "Could not be sent yet: it is tried again for a day",
     "sent": "Sent",
     "delivered": "Delivered",
     "read": "Read",
     "failed": "Could not be delivered",
     "stopped": "Refused: their carrier stopped our texts",
     "cancelled": "Taken back, not sent",
+    "invited": "Waits: WhatsApp takes our words only within 24 hours of their own. A neutral note has invited them to write",
+    "held": "Waits until they write: WhatsApp takes our words only within 24 hours of their own, and no note could be sent",
 }
 ACTIONS: Mapping[str, str] = {
     "opened": "The case was opened",

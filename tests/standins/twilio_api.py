@@ -25,12 +25,22 @@ from tests.standins import Call, Reply, StandIn, post
 ACCOUNT_SID = "AC" + "5" * 32
 AUTH_TOKEN = "standin-auth-token-0123456789abcd"
 NUMBER = "+447700900001"
+WHATSAPP_NUMBER = "+447700900002"
+A_DAY = 24 * 3600
 
 STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"})
 START_WORDS = frozenset({"START", "YES", "UNSTOP"})
 
 Trouble = Literal["busy", "unavailable", "hang", "hang_after_storing", "drop", "drop_after_storing", "not_json"]
 Callbacks = Literal["in_order", "out_of_order", "twice", "none"]
+
+
+@dataclass
+class Template:
+    """A content template: ``Template("You have a message. Write to us here.")``; WhatsApp lets only approved ones pass."""
+
+    body: str
+    approval: Literal["approved", "pending", "rejected", "paused"] = "approved"
 
 
 @dataclass
@@ -46,6 +56,7 @@ class SentMessage:
     sent_at: datetime
     error_code: int | None = None
     segments: int = 1
+    content_sid: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,14 @@ class TwilioApi(StandIn):
         number: str = NUMBER,
         webhook: str = "",
         callbacks: Callbacks = "in_order",
+        whatsapp_number: str = WHATSAPP_NUMBER,
     ) -> None:
         super().__init__(port)
         self.account_sid, self.auth_token, self.number = account_sid, auth_token, number
+        self.whatsapp_number = whatsapp_number
+        self.templates: dict[str, Template] = {}  # by ContentSid
+        self.reads = False  # whether WhatsApp tells that a text was read
+        self.clock_ahead = 0.0  # seconds by which this server's clock is ahead
         self.webhook = webhook  # where our number's texts are posted, as Twilio sees it
         self.callbacks: Callbacks = callbacks
         self.sent: list[SentMessage] = []
@@ -101,6 +117,8 @@ class TwilioApi(StandIn):
             "TELLONCE_TWILIO_ACCOUNT_SID": self.account_sid,
             "TELLONCE_TWILIO_AUTH_TOKEN": self.auth_token,
             "TELLONCE_TWILIO_NUMBER": NUMBER,
+            "TELLONCE_TWILIO_WHATSAPP_NUMBER": WHATSAPP_NUMBER,
+            "TELLONCE_TWILIO_WHATSAPP_MESSAGES_PER_SECOND": "0",
             "TELLONCE_TWILIO_API_URL": self.url,
             "TELLONCE_TWILIO_SEGMENTS_PER_SECOND": "0",
         }
@@ -108,6 +126,12 @@ class TwilioApi(StandIn):
     def fail_next(self, trouble: Trouble, times: int = 1, retry_after: float = 1) -> None:
         """The next creations fail. ``hang`` holds the answer back until the stand-in stops; ``…_after_storing`` keeps the text."""
         self._troubles.extend([(trouble, retry_after)] * times)
+
+    def add_template(self, body: str, approval: Literal["approved", "pending", "rejected", "paused"] = "approved") -> str:
+        """Make a content template and return its ContentSid."""
+        content_sid = "HX" + secrets.token_hex(16)
+        self.templates[content_sid] = Template(body, approval)
+        return content_sid
 
     def to(self, number: str) -> list[str]:
         """The bodies a phone has got, in order."""
@@ -135,8 +159,9 @@ class TwilioApi(StandIn):
         }
         fields |= {"From": number, "Body": body, "NumMedia": "0", "NumSegments": str(segments(body)), "SmsStatus": "received"}
         if number.startswith("whatsapp:"):
-            identity = number.removeprefix("whatsapp:").removeprefix("+")
-            return fields | {"To": "whatsapp:" + self.number, "ProfileName": "Someone", "WaId": identity, "MessageType": "text"}
+            identity = number.removeprefix("whatsapp:")
+            who = {"WaId": identity.removeprefix("+")} if identity.startswith("+") else {"ExternalUserId": identity}
+            return fields | who | {"To": "whatsapp:" + self.whatsapp_number, "ProfileName": "Someone", "MessageType": "text"}
         return fields | {"To": self.number, "ToCountry": "GB", "FromCountry": "GB"}
 
     def sign(self, url: str, fields: list[tuple[str, str]]) -> str:
@@ -194,11 +219,12 @@ class TwilioApi(StandIn):
                 sid=new_sid(),
                 to=form["To"],
                 sender=form.get("From") or self.number,
-                body=form["Body"],
+                body=self._body(form),
                 status="queued",
                 status_callback=form.get("StatusCallback", ""),
                 sent_at=datetime.now(UTC).replace(microsecond=0),
-                segments=segments(form["Body"]),
+                segments=segments(self._body(form)),
+                content_sid=form.get("ContentSid", ""),
             )
             self.sent.append(message)
         record = self._record(message)
@@ -215,14 +241,26 @@ class TwilioApi(StandIn):
 
     def _refusal(self, form: Mapping[str, str]) -> Reply | None:
         to, sender, service = form.get("To", ""), form.get("From", ""), form.get("MessagingServiceSid", "")
+        content_sid = form.get("ContentSid", "")
         rules: list[tuple[bool, int, str]] = [
             (not to, 21604, "A 'To' phone number is required."),
             (not sender and not service, 21603, "A 'From' or 'MessagingServiceSid' parameter is required."),
-            (not form.get("Body", "").strip(), 21602, "Message body is required."),
-            (not re.fullmatch(r"\+[1-9][0-9]{6,14}|whatsapp:\S+", to), 21211, f"Invalid 'To' Phone Number: {to}"),
+            (not (content_sid or form.get("Body", "").strip()), 21602, "Message body is required."),
+            (bool(content_sid) and content_sid not in self.templates, 21655, "The ContentSid is Invalid"),
+            (not _are_variables(form.get("ContentVariables", "{}")), 21656, "The ContentVariables Parameter is invalid."),
+            (
+                not re.fullmatch(r"\+[1-9][0-9]{6,14}|whatsapp:(\+[1-9][0-9]{6,14}|[A-Z]{2}\.[0-9A-Za-z]+)", to),
+                21211,
+                f"Invalid 'To' Phone Number: {to}",
+            ),
             (bool(service) and not re.fullmatch(r"MG[0-9a-f]{32}", service), 21701, "The Messaging Service does not exist."),
             (
-                not service and sender.removeprefix("whatsapp:") != self.number,
+                sender.startswith("whatsapp:") and sender != "whatsapp:" + self.whatsapp_number,
+                63007,
+                "Twilio could not find a Channel with the specified From address",
+            ),
+            (
+                not service and not sender.startswith("whatsapp:") and sender != self.number,
                 21606,
                 f"The 'From' phone number {sender} is not a valid, SMS-capable number of your account.",
             ),
@@ -315,7 +353,7 @@ class TwilioApi(StandIn):
     def _carrier_reads(self, number: str, body: str) -> None:
         word = body.strip().upper()
         if number.startswith("whatsapp:"):
-            self._last_heard[number] = time.monotonic()
+            self._last_heard[number] = self._now()
         elif word in STOP_WORDS:
             self.opted_out.add(number)
             self.carrier_replies.append((number, "You have successfully been unsubscribed. Reply START to resubscribe."))
@@ -326,11 +364,11 @@ class TwilioApi(StandIn):
 
     def _carry(self, message: SentMessage) -> None:
         last, error = "delivered", self.undeliverable.get(message.to)
-        if message.to.startswith("whatsapp:") and time.monotonic() - self._last_heard.get(message.to, -1e9) > 24 * 3600:
-            last, error = "failed", 63016  # free text goes only within a day of the person's own
-        elif error:
-            last = "undelivered"
+        is_whatsapp = message.to.startswith("whatsapp:")
+        if error := error or (self._whatsapp_says(message) if is_whatsapp else None):
+            last = "failed" if is_whatsapp else "undelivered"
         steps = ["queued", "failed"] if last == "failed" else ["queued", "sent", last]
+        steps += ["read"] if is_whatsapp and self.reads and not error else []
         posts = {"in_order": steps, "out_of_order": steps[::-1], "twice": [s for s in steps for _ in "12"], "none": []}[
             self.callbacks
         ]
@@ -344,6 +382,28 @@ class TwilioApi(StandIn):
         self._pending.put(reach)
         for step in posts if message.status_callback else []:
             self._pending.put(lambda step=step: post_step(step))  # type: ignore[misc]
+
+    def _whatsapp_says(self, message: SentMessage) -> int | None:
+        """Why WhatsApp does not take a text: told after it was created, never at once."""
+        if template := self.templates.get(message.content_sid):
+            if template.approval != "approved":
+                return {"rejected": 63040, "paused": 63041}.get(template.approval, 63016)
+            return 63028 if "{{" in message.body else None  # a placeholder that nothing filled
+        is_open = self._now() - self._last_heard.get(message.to, -1e9) <= A_DAY
+        return None if is_open else 63016  # free text goes only within a day of the person's own
+
+    def _now(self) -> float:
+        return time.monotonic() + self.clock_ahead
+
+    def _body(self, form: Mapping[str, str]) -> str:
+        """What the phone will show."""
+        template = self.templates.get(form.get("ContentSid", ""))
+        if template is None:
+            return form["Body"]
+        text = template.body
+        for name, value in json.loads(form.get("ContentVariables", "{}")).items():
+            text = text.replace("{{" + name + "}}", value)
+        return text
 
     def _post_status(self, message: SentMessage, step: str, error: int | None) -> Posted:
         fields = {
@@ -411,6 +471,14 @@ def segments(text: str) -> int:
 def _is_address(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _are_variables(given: str) -> bool:
+    try:
+        variables = json.loads(given)
+    except ValueError:
+        return False
+    return isinstance(variables, dict) and all(isinstance(value, str) for value in variables.values())
 
 
 def _instant(text: str) -> datetime:
