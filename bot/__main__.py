@@ -235,10 +235,13 @@ def check_languages() -> None:
 
 
 @staff_commands.command()
-def add(name: Annotated[str, typer.Argument(help="The name she signs in with.")]) -> None:
-    """Add a caseworker. The first one makes the team and prints its recovery key."""
+def add(
+    name: Annotated[str, typer.Argument(help="The name she signs in with.")],
+    team: Annotated[str, typer.Option(help="Her team; one that is not there yet is made.")] = "caseworkers",
+) -> None:
+    """Add a caseworker. The first one of a team makes it, leads it, and gets its recovery key printed."""
     store = app.set_up_store(_settings())
-    added = staff.add(store, name)
+    added = staff.add(store, name, team)
     print(f"Name:     {name}\nPassword: {added.password}")
     if added.recovery_key:
         print("\nRecovery key of the team. It is shown once and kept nowhere: write it down and lock it away.")
@@ -257,11 +260,23 @@ def disable(name: Name) -> None:
     with store.transaction() as db:
         caseworker, left = staff.disable(db, name)
         back = cases.hand_back(db, caseworker)
+        has_lead = staff.has_lead_beside(db, caseworker)
+        audit.note(db, None, "disabled", None, caseworker)
     print(f"{name} is signed out and opens nothing any more; new texts are sealed to a new version of the team's key.")
     if back:
         print(f"Cases of hers that are back in the queue: {back}")
     if not left:
         print("Nobody is left who can read this team's cases: let somebody in with `tellonce staff recover` and the recovery key.")
+    elif not has_lead:
+        print("Nobody leads this team any more: name somebody with `tellonce staff lead NAME`.")
+
+
+@staff_commands.command()
+def lead(name: Name) -> None:
+    """Make a caseworker a lead of her team, where no lead is left to do it on the console."""
+    with app.set_up_store(_settings()).transaction() as db:
+        audit.note(db, None, "made_lead", None, staff.let_lead(db, name))
+    print(f"{name} leads her team, beside whoever else does.")
 
 
 @staff_commands.command()

@@ -13,13 +13,25 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bot import clock
-from bot.models import AuditEntry
+from bot.models import AuditEntry, Case, Caseworker
 from bot.store import Transaction
 
 NOTHING_BEFORE = bytes(32)
 _ONE_AT_A_TIME = 7_316_071  # the number of PostgreSQL's lock under which the chain grows
 
-_entry: Any = AuditEntry.__table__.c  # type: ignore[attr-defined]
+_table: Any = AuditEntry.__table__  # type: ignore[attr-defined]
+_entry: Any = _table.c
+_case: Any = Case.__table__.c  # type: ignore[attr-defined]
+_caseworker: Any = Caseworker.__table__.c  # type: ignore[attr-defined]
+_done_to: Any = sa.alias(Caseworker.__table__)  # type: ignore[attr-defined]
+_NAMED = (
+    sa.select(*_entry, _caseworker.name, _done_to.c.name.label("member"), _case.reference)
+    .select_from(_table)
+    .outerjoin(Caseworker.__table__, _entry.caseworker_id == _caseworker.id)  # type: ignore[attr-defined]
+    .outerjoin(_done_to, _entry.member_id == _done_to.c.id)
+    .outerjoin(Case.__table__, _entry.case_id == _case.id)  # type: ignore[attr-defined]
+    .order_by(_entry.sequence.desc())
+)
 
 
 class DamagedLog(Exception):
@@ -39,12 +51,16 @@ class Head:
         return f"{self.sequence} {'.'.join(text[i : i + 4] for i in range(0, len(text), 4))}"
 
 
-def note(db: Transaction, who: UUID | None, verb: str, case: UUID | None) -> None:
-    """Write an entry in the deed's own commit. ``who`` None: the machine. Take it last: it holds everybody else's next entry."""
+def note(db: Transaction, who: UUID | None, verb: str, case: UUID | None, member: UUID | None = None) -> None:
+    """Write an entry in the deed's own commit. Take it last: it holds everybody else's next entry.
+
+    ``who`` None: the machine. ``member``: the caseworker it was done to.
+    """
     if db.skips_locked:
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
     last = head(db)
     row = AuditEntry(sequence=last.sequence + 1, caseworker_id=who, verb=verb, case_id=case, previous=last.hash, hash=b"")
+    row.member_id = member
     row.hash = _hash(row)
     db.insert(row)
 
@@ -57,6 +73,8 @@ def head(db: Transaction) -> Head:
 
 def _hash(row: Any) -> bytes:
     told = [row.sequence, row.at.isoformat(), _hex(row.caseworker_id), row.verb, _hex(row.case_id)]
+    if row.member_id:  # older entries were chained without it
+        told.append(row.member_id.hex)
     return hashlib.sha256(row.previous + json.dumps(told).encode()).digest()
 
 
@@ -119,3 +137,14 @@ def send_head(db: Transaction, heads: Path) -> Head | None:
 def entries(db: Transaction, since: datetime) -> list[Any]:
     """What was done since then, oldest first: ids, never content."""
     return list(db.execute(sa.select(*_entry).where(_entry.at >= since).order_by(_entry.sequence)))
+
+
+def of_case(db: Transaction, case: UUID) -> list[Any]:
+    """What was done to a case, newest first, with the ``name`` of who did it (None: the machine)."""
+    return list(db.execute(_NAMED.where(_entry.case_id == case)))
+
+
+def of_team(db: Transaction, team: UUID, before: int | None = None, limit: int = 100) -> list[Any]:
+    """What a team's members did, newest first, with ``name`` and ``reference`` (None: the case is erased); ``before``: an entry."""
+    theirs = _NAMED.where(_entry.caseworker_id.in_(sa.select(_caseworker.id).where(_caseworker.team_id == team)))
+    return list(db.execute((theirs.where(_entry.sequence < before) if before else theirs).limit(limit)))

@@ -99,6 +99,7 @@ class Caseworker(SQLModel, table=True):
     private_salt: bytes
     private_box: bytes
     state: str = "waiting"  # waiting (until a member lets her in) | active | disabled
+    is_lead: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     failed_sign_ins: int = 0
     locked_until: datetime | None = _when()
     made_at: datetime = _made()
@@ -348,11 +349,13 @@ class Unmasking(SQLModel, table=True):
     id: UUID = _id()
     case_id: UUID = Field(foreign_key="case.id", index=True)
     asked_by: UUID = Field(foreign_key="caseworker.id")
+    __table_args__ = (Index("audit_entry_case", "case_id"),)
     granted_by: UUID | None = Field(default=None, foreign_key="caseworker.id")
     team_key_id: UUID = Field(foreign_key="team_key.id")
     sealed: bytes
     asked_at: datetime = _made()
 
+    member_id: UUID | None = None  # the caseworker it was done to
 
 class Receipt(SQLModel, table=True):
     """The code only the reporter holds, as its verifier."""

@@ -30,7 +30,7 @@ from bot.models import (
     WorkingCopy,
 )
 from bot.staff import SignedIn
-from bot.store import Store, Transaction, lock_reporter
+from bot.store import Store, Transaction, lock_reporter, touch_reporter
 
 LAST_WORDS = timedelta(hours=24)  # an address stays this long at most, for the text that says that everything is erased
 AT_ONCE = 100  # rows of a kind in one transaction
@@ -109,7 +109,10 @@ def erase_reporter(db: Transaction, reporter: UUID) -> int:
 
 
 def hold(db: Transaction, member: SignedIn, case: UUID, reason: str, *, is_held: bool = True) -> None:
-    """Keep a case from being erased, or let it go again; who and why stand in its history. Raises cases.NotYours."""
+    """Keep a case from being erased, or, as a lead, let it go again; who and why stand in its history.
+
+    Raises cases.NotYours, staff.NotLead.
+    """
     row = cases.mine(db, member, case)
     db.execute(sa.update(Case).where(_case.id == case).values(held_at=clock.now() if is_held else None))
     seal = staff.team_seal(db, row.team_id)
@@ -117,9 +120,14 @@ def hold(db: Transaction, member: SignedIn, case: UUID, reason: str, *, is_held:
 
 
 def erase_at_desk(db: Transaction, member: SignedIn, case: UUID) -> bool:
-    """A caseworker erases a case, as the reporter asked for by voice or letter. Raises cases.NotYours."""
-    cases.mine(db, member, case)
+    """A lead erases a case, as the reporter asked for by voice or letter. Raises staff.NotLead, cases.NotYours."""
+    staff.require_lead(member)
+    row = cases.mine(db, member, case)
+    lock_reporter(db, row.reporter_id)
+    touch_reporter(db, row.reporter_id)  # the conversation is nobody's any more
     return erase_case(db, case, member.caseworker_id)
+    if not is_held:
+        staff.require_lead(member)
 
 
 # -- what is over its time -----------------------------------------------------------------------------------------------------

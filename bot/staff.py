@@ -33,6 +33,10 @@ class NoSuchCaseworker(Exception):
     """There is nobody of that name, or she is not in the state for this; the text says so."""
 
 
+class NotLead(Exception):
+    """Only the lead of a team may do this; the text says so."""
+
+
 class SignInRefused(Exception):
     """The name or the password is wrong, or there were too many tries; the text is fit to be shown."""
 
@@ -46,6 +50,7 @@ class SignedIn:
     name: str
     opener: TeamOpener
     session: keys.SessionSecret
+    is_lead: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Added:
 
 
 def add(store: Store, name: str, team: str = "caseworkers") -> Added:
-    """Add a caseworker with a fresh password. The first one makes the team and its keys; any other waits for a member.
+    """Add a caseworker with a fresh password. The first one makes the team and its keys and leads it; any other waits for a member.
 
     Raises NameTaken.
     """
@@ -82,7 +87,7 @@ def add(store: Store, name: str, team: str = "caseworkers") -> Added:
         recovery = keys.KeyPair.generate()
         made = Team(name=team, recovery_public=recovery.public)
         db.insert(made)
-        row.team_id, row.state = made.id, "active"
+        row.team_id, row.state, row.is_lead = made.id, "active", True
         db.insert(row)
         _make_team_key(db, made.id, 1)
         return Added(row.id, password, keys.print_recovery_key(recovery.private), is_waiting=False)
@@ -107,8 +112,8 @@ def _give_copy(db: Transaction, team_key: UUID, private: bytes, caseworker: UUID
     db.insert(copy)
 
 
-def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> None:
-    """A signed-in member completes `staff add`: every version of the team's key is sealed to the newcomer."""
+def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> bool:
+    """A signed-in member completes `staff add`: every version of the team's key is sealed to the newcomer. False: nobody waits."""
     _hold_team(db, member.team_id)
     row = db.one(
         sa.select(_caseworker.public)
@@ -116,10 +121,11 @@ def let_in(db: Transaction, member: SignedIn, newcomer: UUID) -> None:
         .with_for_update()
     )
     if row is None:
-        return
+        return False
     for team_key, private in member.opener.private.items():
         _give_copy(db, team_key, private, newcomer, row.public)
     db.execute(sa.update(Caseworker).where(_caseworker.id == newcomer).values(state="active"))
+    return True
 
 
 def _hold_team(db: Transaction, team: UUID) -> None:
@@ -138,17 +144,43 @@ def waiting_to_be_let_in(db: Transaction, member: SignedIn) -> list[tuple[UUID, 
 
 @dataclass(frozen=True)
 class Colleague:
-    """A caseworker as her team sees her: ``Colleague(…, "Amira", "active")``."""
+    """A caseworker as her team sees her: ``Colleague(…, "Amira", "active", True)``."""
 
     id: UUID
     name: str
     state: str
+    is_lead: bool = False
 
 
 def colleagues(db: Transaction, team: UUID) -> list[Colleague]:
     """Everybody who ever belonged to a team, by name."""
-    members = sa.select(_caseworker.id, _caseworker.name, _caseworker.state).where(_caseworker.team_id == team)
-    return [Colleague(m.id, m.name, m.state) for m in db.execute(members.order_by(_caseworker.name))]
+    columns = (_caseworker.id, _caseworker.name, _caseworker.state, _caseworker.is_lead)
+    members = sa.select(*columns).where(_caseworker.team_id == team)
+    return [Colleague(m.id, m.name, m.state, m.is_lead) for m in db.execute(members.order_by(_caseworker.name))]
+
+
+def require_lead(member: SignedIn) -> None:
+    """Raises NotLead."""
+    if not member.is_lead:
+        raise NotLead("Only a lead of your team can do this.")
+
+
+def let_lead(db: Transaction, name: str, team: UUID | None = None) -> UUID:
+    """Make an active caseworker a lead of her team, beside those there are. Returns her id. Raises NoSuchCaseworker."""
+    row = find(db, name)
+    if row.state != "active" or team not in (None, row.team_id):
+        raise NoSuchCaseworker(f"there is no caseworker named {name} who is at work")
+    db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(is_lead=True))
+    found: UUID = row.id
+    return found
+
+
+def has_lead_beside(db: Transaction, caseworker: UUID) -> bool:
+    """Whether somebody else leads a caseworker's team and is at work."""
+    team = sa.select(_caseworker.team_id).where(_caseworker.id == caseworker).scalar_subquery()
+    leads = sa.select(_caseworker.id).where(_caseworker.team_id == team, _caseworker.is_lead, _caseworker.state == "active")
+    leads = leads.where(_caseworker.id != caseworker)
+    return db.execute(leads.limit(1)).scalar() is not None
 
 
 def find(db: Transaction, name: str) -> Any:
@@ -172,7 +204,7 @@ def disable(db: Transaction, name: str, team: UUID | None = None) -> tuple[UUID,
     _hold_team(db, row.team_id)
     _take_keys_away(db, row.id)
     nothing = {"private_box": b"", "private_salt": b"\0" * 16}
-    db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(state="disabled", **nothing))
+    db.execute(sa.update(Caseworker).where(_caseworker.id == row.id).values(state="disabled", is_lead=False, **nothing))
     newest = db.execute(sa.select(sa.func.max(_team_key.version)).where(_team_key.team_id == row.team_id)).scalar_one()
     _make_team_key(db, row.team_id, newest + 1)
     left = sa.select(sa.func.count()).where(_caseworker.team_id == row.team_id, _caseworker.state == "active")
@@ -184,16 +216,18 @@ def _take_keys_away(db: Transaction, caseworker: UUID) -> None:
     db.execute(sa.delete(ConsoleSession).where(_session.caseworker_id == caseworker))
 
 
-def reset(store: Store, name: str) -> str:
+def reset(store: Store, name: str, team: UUID | None = None) -> str:
     """Give a caseworker a new password and key pair; she reads nothing until a member or the recovery key lets her in again.
 
-    Returns the password. Raises NoSuchCaseworker.
+    ``team``: where only its members may be reset. Returns the password. Raises NoSuchCaseworker.
     """
     password = _new_password()
     pair = keys.KeyPair.generate()
     wrapped = keys.wrap_with_password(pair.private, password)
     with store.transaction() as db:
         row = find(db, name)
+        if team not in (None, row.team_id):
+            raise NoSuchCaseworker(f"there is no caseworker named {name}")
         _hold_team(db, row.team_id)
         _take_keys_away(db, row.id)
         fresh = {"public": pair.public, "private_salt": wrapped.salt, "private_box": wrapped.box}
@@ -292,7 +326,7 @@ def signed_in(db: Transaction, cookie: str, idle: timedelta, *, is_use: bool = T
     session = keys.SessionSecret.from_cookie(cookie)
     now = clock.now()
     found = (
-        sa.select(_session.private_box, _session.seen_at, _caseworker.id, _caseworker.team_id, _caseworker.name)
+        sa.select(_session.private_box, _session.seen_at, *(_caseworker[name] for name in ("id", "team_id", "name", "is_lead")))
         .join_from(ConsoleSession.__table__, Caseworker.__table__, _session.caseworker_id == _caseworker.id)  # type: ignore[attr-defined]
         .where(_session.id == session.id, _caseworker.state == "active")
     )
@@ -307,7 +341,7 @@ def signed_in(db: Transaction, cookie: str, idle: timedelta, *, is_use: bool = T
     except keys.WrongKey:  # a session whose row was changed or swapped with another's is nobody's
         db.execute(sa.delete(ConsoleSession).where(_session.id == session.id))
         return None
-    return SignedIn(row.id, row.team_id, row.name, opener, session)
+    return SignedIn(row.id, row.team_id, row.name, opener, session, row.is_lead)
 
 
 def _opener(db: Transaction, caseworker: UUID, private: bytes) -> TeamOpener:

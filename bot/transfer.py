@@ -43,9 +43,11 @@ def others(db: Transaction, member: SignedIn) -> list[str]:
 def hand_over(db: Transaction, member: SignedIn, case: UUID, team: str) -> None:
     """Re-seal a case to another team, in one commit: afterwards hers opens none of it, and the reporter writes to the other.
 
-    Raises cases.NotYours, NoSuchTeam, keys.WrongKey.
+    Whoever holds the case does it, or a lead. Raises cases.NotYours, NoSuchTeam, staff.NotLead, keys.WrongKey.
     """
     row = cases.mine(db, member, case)
+    if row.claimed_by != member.caseworker_id:
+        staff.require_lead(member)
     new = db.execute(sa.select(_team.id).where(_team.name == team, _team.id != member.team_id)).scalar()
     if new is None:
         raise NoSuchTeam(f"There is no other team named {team}.")

@@ -105,6 +105,7 @@ def employ(store: Store, team: str = "caseworkers", name: str | None = None) -> 
     pair = keys.KeyPair.generate()
     with store.transaction() as db:
         found = db.execute(sa.select(Team.__table__.c.id).where(Team.__table__.c.name == team)).scalar()  # type: ignore[attr-defined]
+        is_first = found is None
         if found is None:
             made = Team(name=team, recovery_public=keys.KeyPair.generate().public)
             db.insert(made)
@@ -115,9 +116,10 @@ def employ(store: Store, team: str = "caseworkers", name: str | None = None) -> 
         worker = Caseworker(
             team_id=found, name=name or f"Desk {uuid4()}", public=pair.public, private_salt=b"", private_box=b"", state="active"
         )
+        worker.is_lead = is_first
         db.insert(worker)
     opener = TeamOpener({key.id: _privates[key.public]})
-    return SignedIn(worker.id, found, worker.name, opener, keys.SessionSecret.new())
+    return SignedIn(worker.id, found, worker.name, opener, keys.SessionSecret.new(), worker.is_lead)
 
 
 _privates: dict[bytes, bytes] = {}

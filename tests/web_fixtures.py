@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -54,6 +55,7 @@ class Office:
     translator: SayingTranslator
     app: FastAPI
     amira: Added
+    lena: Added
     sam: Added
     cookie: str = ""  # of a session of Amira's that is already open
     numbers: int = 0
@@ -162,6 +164,7 @@ class Staff:
 
     database: bytes
     amira: Added
+    lena: Added
     sam: Added
     cookie: str
 
@@ -171,23 +174,27 @@ def caseworkers(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
     path = tmp_path_factory.mktemp("staff") / "tellonce.db"
     path.write_bytes(sqlite_template.read_bytes())
     store = Store(engine_for(f"sqlite:///{path}"), Vault(ServiceKey(bytes(range(32)))))
-    amira, sam = staff.add(store, "Amira"), staff.add(store, "Sam", team="another team")
+    amira, lena, sam = staff.add(store, "Amira"), staff.add(store, "Lena"), staff.add(store, "Sam", team="another team")
     cookie = staff.sign_in(store, "Amira", amira.password).cookie
+    with store.transaction() as db:
+        member = staff.signed_in(db, cookie, timedelta(minutes=30))
+        assert member is not None
+        staff.let_in(db, member, lena.caseworker_id)
     with store.engine.connect() as db:
         db.exec_driver_sql("COMMIT")
         db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         db.exec_driver_sql("BEGIN")
     store.engine.dispose()
-    return Staff(path.read_bytes(), amira, sam, cookie)
+    return Staff(path.read_bytes(), amira, lena, sam, cookie)
 
 
 @pytest.fixture
 def office(caseworkers: Staff, vault: Vault, tmp_path: Path) -> Iterator[Office]:
-    """Amira works for the team the reporters write to; Sam belongs to another team and must see nothing."""
+    """Amira leads the team the reporters write to, Lena works there; Sam belongs to another team and must see nothing."""
     path = tmp_path / "tellonce.db"
     path.write_bytes(caseworkers.database)
     store = Store(engine_for(f"sqlite:///{path}"), vault)
     settings, translator = Settings(public_url="https://console.test"), SayingTranslator()
     app = console(store, settings, translator)
-    yield Office(store, settings, translator, app, caseworkers.amira, caseworkers.sam, caseworkers.cookie)
+    yield Office(store, settings, translator, app, caseworkers.amira, caseworkers.lena, caseworkers.sam, caseworkers.cookie)
     store.engine.dispose()

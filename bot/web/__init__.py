@@ -10,8 +10,9 @@ from starlette.staticfiles import StaticFiles
 from bot.cases import NotYours
 from bot.engines import Engines
 from bot.settings import Settings
+from bot.staff import NotLead
 from bot.store import Store
-from bot.web import case_pages, login, queue, replies
+from bot.web import addresses, case_pages, custody, login, queue, replies, team
 from bot.web.desk import STATIC, Desk, NotSignedIn, OldForm, Translates
 from bot.web.guard import Guard
 
@@ -28,11 +29,12 @@ def console(store: Store, settings: Settings, translator: Translates, engines: E
     app.add_middleware(Guard, desk=desk)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(queue.routes(desk, engines))
-    for part in (login, case_pages, replies):
+    for part in (login, case_pages, replies, addresses, custody, team):
         app.include_router(part.routes(desk))
     app.add_exception_handler(NotSignedIn, login.asks_to_sign_in(desk))
     app.add_exception_handler(OldForm, login.shows_text_back(desk))
     app.add_exception_handler(NotYours, desk.nothing_here)
+    app.add_exception_handler(NotLead, desk.only_leads)
     app.add_exception_handler(RequestValidationError, desk.nothing_here)
     app.add_exception_handler(HTTPException, desk.nothing_here)
     return app

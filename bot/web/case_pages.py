@@ -70,7 +70,7 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/cases/{case}/note", dependencies=own_form)
     def note(request: Request, case: UUID, text: Annotated[str, Form()] = "") -> Response:
         text = plain(text)
-        if problem := _wrong_length(text, "note"):
+        if problem := wrong_length(text, "note"):
             return shown(request, case, 422, note_problem=problem, note=text)
         return done(request, case, lambda db, member: cases.add_note(db, member, case, text), "#notes-heading")
 
@@ -114,7 +114,8 @@ def plain(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
 
 
-def _wrong_length(text: str, what: str) -> str:
+def wrong_length(text: str, what: str) -> str:
+    """Why a text cannot be taken as a ``what``; empty: it can."""
     if not text:
         return f"Please write the {what} first."
     if len(text) > LONGEST_NOTE:
@@ -127,4 +128,4 @@ def _cannot_decide(chosen: list[str], reason: str) -> str:
         return f"Please choose at least one motivation, or “{wording.NO_MOTIVATION_LABEL}”."
     if wording.NO_MOTIVATION in chosen and len(chosen) > 1:
         return f"“{wording.NO_MOTIVATION_LABEL}” does not go together with a motivation. Please choose."
-    return _wrong_length(reason, "reason")
+    return wrong_length(reason, "reason")

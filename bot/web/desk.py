@@ -118,6 +118,7 @@ class Desk:
 
     def sentence(self, request: Request, status: int, title: str, sentence: str, **values: Any) -> Response:
         """A page that says one thing, plainly; it takes the whole window even where htmx asked for a part."""
+        values = {"member": None, **values}
         page = self.page("sentence.html", status=status, title=title, sentence=sentence, **values)
         return whole_window(request, page)
 
@@ -127,6 +128,11 @@ class Desk:
         if status == 405:
             return self.sentence(request, 405, "This was not done", "Please go back and use the button on the page.")
         return self.sentence(request, 404, "Nothing here", "There is no such page, or it belongs to another team.")
+
+    def only_leads(self, request: Request, _error: Exception) -> Response:
+        """Signed in, but not a lead."""
+        sentence = "Only a lead of your team can do this. Who leads stands on the page “Team”."
+        return self.sentence(request, 403, "For leads only", sentence)
 
 
 def asked_for_a_part(request: Request) -> bool:

@@ -18,7 +18,7 @@ from bot.web.desk import Desk, NotSignedIn, asked_for_a_part, go_to, whole_windo
 
 AT_ONCE = 3  # passwords tried at the same time: each takes 64 MiB
 _CASE = r"/cases/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_PAGE = re.compile(rf"/queue|{_CASE}")
+_PAGE = re.compile(rf"/queue|/team|{_CASE}")
 _FORM = re.compile(rf"{_CASE}/(?:reply/preview|note|decide)")
 _KEPT = ("text", "sent", "machine", "engine", "flags", "motivations")
 

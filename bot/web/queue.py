@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot import case_files, clock, staff
+from bot import audit, case_files, clock, staff, unmasking
 from bot.engines import Engines
 from bot.web.desk import Desk, go_to
 
@@ -32,9 +32,11 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
         with desk.at_work(request) as (db, member):
             rows = case_files.queue(db, member, TABS[tab], AT_MOST)
             newcomers = staff.waiting_to_be_let_in(db, member)
+            questions = unmasking.waiting(db, member)
         rows_part, seen = _rows(desk, tab, rows)
         missing = engines.missing() if engines else []
-        return desk.page("queue.html", member, tab=tab, rows_part=rows_part, seen=seen, newcomers=newcomers, missing=missing)
+        values = {"tab": tab, "rows_part": rows_part, "seen": seen, "newcomers": newcomers, "questions": questions}
+        return desk.page("queue.html", member, 200, **values, missing=missing)
 
     @router.get("/queue/rows")
     def rows(request: Request, tab: str = "open", seen: str = "") -> Response:
@@ -50,7 +52,8 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
     @router.post("/queue/let-in", dependencies=[Depends(desk.requires_own_form)])
     def let_in(request: Request, newcomer: Annotated[UUID, Form()]) -> Response:
         with desk.at_work(request) as (db, member):
-            staff.let_in(db, member, newcomer)
+            if staff.let_in(db, member, newcomer):
+                audit.note(db, member.caseworker_id, "let_in", None, newcomer)
         return go_to("/queue")
 
     return router
