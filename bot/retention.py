@@ -114,6 +114,8 @@ def hold(db: Transaction, member: SignedIn, case: UUID, reason: str, *, is_held:
     Raises cases.NotYours, staff.NotLead.
     """
     row = cases.mine(db, member, case)
+    if not is_held:
+        staff.require_lead(member)
     db.execute(sa.update(Case).where(_case.id == case).values(held_at=clock.now() if is_held else None))
     seal = staff.team_seal(db, row.team_id)
     cases.act(db, case, member.caseworker_id, "held" if is_held else "let_go", seal, {"text": reason})
@@ -126,8 +128,6 @@ def erase_at_desk(db: Transaction, member: SignedIn, case: UUID) -> bool:
     lock_reporter(db, row.reporter_id)
     touch_reporter(db, row.reporter_id)  # the conversation is nobody's any more
     return erase_case(db, case, member.caseworker_id)
-    if not is_held:
-        staff.require_lead(member)
 
 
 # -- what is over its time -----------------------------------------------------------------------------------------------------
