@@ -334,11 +334,13 @@ class AuditEntry(SQLModel, table=True):
     """One thing a caseworker did, without content; ``hash`` covers the entry and ``previous``, the hash of the one before."""
 
     __tablename__ = "audit_entry"
+    __table_args__ = (Index("audit_entry_case", "case_id"),)
     sequence: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     at: datetime = _made()
     caseworker_id: UUID | None = None  # no foreign keys: the log outlives what it speaks of
     verb: str
     case_id: UUID | None = None
+    member_id: UUID | None = None  # the caseworker it was done to
     previous: bytes
     hash: bytes
 
@@ -349,13 +351,11 @@ class Unmasking(SQLModel, table=True):
     id: UUID = _id()
     case_id: UUID = Field(foreign_key="case.id", index=True)
     asked_by: UUID = Field(foreign_key="caseworker.id")
-    __table_args__ = (Index("audit_entry_case", "case_id"),)
     granted_by: UUID | None = Field(default=None, foreign_key="caseworker.id")
     team_key_id: UUID = Field(foreign_key="team_key.id")
     sealed: bytes
     asked_at: datetime = _made()
 
-    member_id: UUID | None = None  # the caseworker it was done to
 
 class Receipt(SQLModel, table=True):
     """The code only the reporter holds, as its verifier."""
