@@ -170,18 +170,16 @@ def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0
 
 
 # Asked for every text that comes in, so built once: building costs more than running.
-_LATEST = sa.select(*_case).where(_case.reporter_id == sa.bindparam("reporter")).order_by(_case.opened_at.desc()).limit(1)
-_OWNER = _LATEST.where(_case.state == "claimed")
+_OF = sa.select(*_case).where(_case.reporter_id == sa.bindparam("reporter")).order_by(_case.opened_at.desc())
 
 
-def owner_of(db: Transaction, reporter: UUID) -> Any:
-    """The claimed case that owns a reporter's conversation, or None: while there is one, the bot is silent."""
-    return db.execute(_OWNER, {"reporter": reporter}).one_or_none()
+def owner_and_latest_of(db: Transaction, reporter: UUID) -> tuple[Any, Any]:
+    """The claimed case that owns a reporter's conversation, and the case they came with last; None where there is none.
 
-
-def latest_of(db: Transaction, reporter: UUID) -> Any:
-    """The case a reporter came with last, or None."""
-    return db.execute(_LATEST, {"reporter": reporter}).one_or_none()
+    While a case owns it the bot is silent.
+    """
+    theirs = db.execute(_OF, {"reporter": reporter}).all()
+    return next((case for case in theirs if case.state == "claimed"), None), theirs[0] if theirs else None
 
 
 def find(db: Transaction, case: UUID) -> Any:

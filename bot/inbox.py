@@ -113,36 +113,46 @@ def _name_reporter(db: Transaction, incoming: IncomingMessage, found_by: bytes) 
 
 
 def is_any_due(db: Transaction) -> bool:
-    """A cheap look, without the write lock, before claim_next."""
+    """A cheap look, without the write lock, before claim."""
     return db.execute(_ANY_DUE, {"now": clock.now()}).scalar() is not None
 
 
-def claim_next(db: Transaction) -> Claimed | None:
-    """Take the first text of all that is first in its reporter's line and nobody works on; counted as a try at once.
+def claim(db: Transaction, most: int = 1) -> list[Claimed]:
+    """Take the first texts of all, each the first in its reporter's line, on which nobody works; counted as a try at once.
 
     ``due_at`` is a text's place among all texts (see SPACING); it is a time to wait for only once a try has failed.
     A text that does not open (a service key is missing) stays where it is and does not hold up the others.
     """
     now = clock.now()
-    while found := db.execute(_FIRST_DUE, {"now": now}).scalar():
-        row = db.execute(_TAKE, {"taken": found, "leased_until": now + LEASE}).one()
-        try:
-            body = db.vault.reveal(row.body, "message", "body", row.id)
-        except keys.WrongKey as error:
-            log.error("message %s waits: %s", row.id, error)
-            continue
-        return Claimed(
-            id=row.id,
-            reporter_id=row.reporter_id,
-            address_id=row.address_id,
-            channel=body["channel"],
-            text=body["text"],
-            attachments=body["attachments"],
-            attempts=row.attempts,
-            came_at=row.made_at,
-            place=row.due_at,
-        )
-    return None
+    claimed: list[Claimed] = []
+    while len(claimed) < most and (found := db.execute(_FIRST_DUE, {"now": now, "most": most - len(claimed)}).scalars().all()):
+        rows = {row.id: row for row in db.execute(_TAKE, {"taken": found, "leased_until": now + LEASE})}
+        claimed += [taken for message in found if (taken := _opened(db, rows[message]))]
+    return claimed
+
+
+def claim_next(db: Transaction) -> Claimed | None:
+    """The first text of all, claimed (see claim)."""
+    return next(iter(claim(db)), None)
+
+
+def _opened(db: Transaction, row: Any) -> Claimed | None:
+    try:
+        body = db.vault.reveal(row.body, "message", "body", row.id)
+    except keys.WrongKey as error:
+        log.error("message %s waits: %s", row.id, error)
+        return None
+    return Claimed(
+        id=row.id,
+        reporter_id=row.reporter_id,
+        address_id=row.address_id,
+        channel=body["channel"],
+        text=body["text"],
+        attachments=body["attachments"],
+        attempts=row.attempts,
+        came_at=row.made_at,
+        place=row.due_at,
+    )
 
 
 def finish(db: Transaction, message: UUID, state: str = "done") -> None:
@@ -194,8 +204,9 @@ _IS_FIRST = ~sa.exists().where(
     _earlier.c.state == "waiting",
     _earlier.c.sequence < _message.sequence,
 )
-_FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(1).with_for_update(skip_locked=True)
-_TAKE = sa.update(_table).where(_message.id == sa.bindparam("taken"))
+_FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(sa.bindparam("most", type_=sa.Integer))
+_FIRST_DUE = _FIRST_DUE.with_for_update(skip_locked=True)
+_TAKE = sa.update(_table).where(_message.id.in_(sa.bindparam("taken", expanding=True)))
 _TAKE = _TAKE.values(attempts=_message.attempts + 1).returning(*_message)
 _FINISH = sa.update(_table).where(_message.id == sa.bindparam("finished"), _message.state == "waiting")
 _FINISH = _FINISH.values(body=None, leased_until=None).returning(_message.id)

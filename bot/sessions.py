@@ -77,13 +77,13 @@ class Situation:
 def read(db: Transaction, reporter_id: UUID, *, reads_session: bool = True) -> Situation:
     """Everything that decides what this reporter's next text means; the session is left out where it may be what cannot be read."""
     # The reporter first: whatever is read after their revision and has moved since is found out by it.
-    reporter = db.execute(_REPORTER, {"of": reporter_id}).one()
-    row = db.execute(_ACTIVE, {"of": reporter_id}).one_or_none() if reads_session else None
-    session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id)) if row else None
+    reporter = db.execute(_WHERE_THEY_ARE, {"of": reporter_id}).one()
+    active = reporter.active_id if reads_session else None
+    session = Session.from_dict(db.vault.reveal(reporter.active_body, "flow_session", "body", active)) if active else None
     profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
-    owner, latest = cases.owner_of(db, reporter_id), cases.latest_of(db, reporter_id)
-    is_long_silent = bool(row and row.expires_at < clock.now() + UNFINISHED_LIVES - LONG_SILENCE)
-    return Situation(reporter, profile, owner, latest, session, row.id if row else None, is_long_silent)
+    owner, latest = cases.owner_and_latest_of(db, reporter_id)
+    is_long_silent = bool(active and reporter.active_until < clock.now() + UNFINISHED_LIVES - LONG_SILENCE)
+    return Situation(reporter, profile, owner, latest, session, active, is_long_silent)
 
 
 def save(db: Transaction, before: Situation, session: Session | None) -> None:
@@ -112,8 +112,12 @@ def language_of(db: Transaction, reporter: UUID) -> str | None:
 
 # Built once, as every text takes them (see store).
 _REPORTER = sa.select(*_reporter).where(_reporter.id == sa.bindparam("of"))
-_ACTIVE = sa.select(_session.id, _session.body, _session.expires_at).where(
-    _session.reporter_id == sa.bindparam("of"), ~_session.is_over
+_WHERE_THEY_ARE = (
+    _REPORTER.add_columns(
+        _session.id.label("active_id"), _session.body.label("active_body"), _session.expires_at.label("active_until")
+    )
+    .select_from(Reporter.__table__)  # type: ignore[attr-defined]
+    .outerjoin(FlowSession.__table__, sa.and_(_session.reporter_id == _reporter.id, ~_session.is_over))  # type: ignore[attr-defined]
 )
 _CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("active"), ~_session.is_over)  # type: ignore[attr-defined]
 

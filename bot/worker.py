@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -102,23 +102,23 @@ class Worker:
     def _listen(self, talkers: ThreadPoolExecutor) -> None:
         self._hand_out(talkers, TALKERS, self._claim, self.answer, self._texts_came, lambda: LOOK_AGAIN)
 
-    def _claim(self) -> Claimed | None:
+    def _claim(self, most: int) -> Sequence[Claimed]:
         with self._store.reading() as db:
             if not inbox.is_any_due(db):
-                return None
+                return ()
         with self._store.transaction() as db:
-            return inbox.claim_next(db)
+            return inbox.claim(db, most)
 
     def _hand_out(
         self,
         pool: ThreadPoolExecutor,
         threads: int,
-        claim: Callable[[], Taken | None],
+        claim: Callable[[int], Sequence[Taken]],
         work: Callable[[Taken], object],
         came: threading.Event,
         pause: Callable[[], float],
     ) -> None:
-        """Hand what is due to free threads; it is claimed only when somebody can take it at once."""
+        """Hand what is due to free threads; it is claimed, at most so many at once, only when somebody can take it at once."""
         free = threading.Semaphore(threads)
 
         def take(one: Taken) -> None:
@@ -131,18 +131,24 @@ class Worker:
 
         while not self._stopping.is_set():
             free.acquire()
+            idle = 1
+            while free.acquire(blocking=False):
+                idle += 1
             came.clear()
+            taken: Sequence[Taken] = ()
             try:
-                one = claim()
-                wait = pause() if one is None else 0.0
+                taken = claim(idle)
+                wait = 0.0 if taken else pause()
             except Exception as error:  # the one broad catch of the loop: a locked or lost database must not end it
                 log.error("could not look for texts: %s", what_failed(error))
-                one, wait = None, LOOK_AGAIN
+                wait = LOOK_AGAIN
                 self._stopping.wait(LOOK_AGAIN)
-            if one is not None:
+            for one in taken:
                 pool.submit(take, one)
+            for _ in range(idle - len(taken)):
+                free.release()
+            if taken:
                 continue
-            free.release()
             self._stopping.wait(BREATH)
             came.wait(wait)
 
@@ -164,8 +170,9 @@ class Worker:
     # -- sending -------------------------------------------------------------------------------------------------------------
 
     def _send(self, senders: ThreadPoolExecutor) -> None:
-        def claim() -> Outgoing | None:
-            return outbox.claim_next(self._store, self._channels)
+        def claim(_most: int) -> Sequence[Outgoing]:
+            one = outbox.claim_next(self._store, self._channels)
+            return [one] if one else []
 
         def deliver(outgoing: Outgoing) -> None:
             outbox.deliver(self._store, self._channels, outgoing)
