@@ -164,6 +164,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         try:
             state = schema_state(engine)
             teams = _teams(engine) if state == "current" else 0
+            kept = _kept_by_vendors(engine) if state == "current" else 0
         finally:
             engine.dispose()
     except (sa.exc.SQLAlchemyError, OSError):  # the error itself may name the password
@@ -180,6 +181,14 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield Finding("Database", "missing", f"It was not set up for this release. {nothing_is_kept}", "tellonce migrate")
     else:
         yield Finding("Database", "ok")
+        if kept:
+            yield Finding(
+                "Copies at the vendors",
+                "warning",
+                f"{_count(kept, 'text')} erased here in the last 90 days could not be deleted there: Telegram deletes nothing "
+                "older than 48 hours, or Twilio refused for 14 days.",
+                "delete the account's old messages in Twilio's console; a Telegram chat only the person can delete",
+            )
         if teams:
             yield Finding("A team to read the reports", "ok")
         else:
@@ -199,6 +208,12 @@ def _sqlite_file(settings: Settings) -> Path | None:
 def _teams(engine: sa.Engine) -> int:
     with engine.connect().execution_options(reading=True) as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(models.Team)).scalar_one()
+
+
+def _kept_by_vendors(engine: sa.Engine) -> int:
+    given_up = sa.select(sa.func.count()).where(models.VendorCopy.__table__.c.state == "given_up")  # type: ignore[attr-defined]
+    with engine.connect().execution_options(reading=True) as connection:
+        return connection.execute(given_up).scalar_one()
 
 
 def service_key(settings: Settings) -> Iterator[Finding]:

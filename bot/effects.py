@@ -259,11 +259,18 @@ def _note_check_in(scene: Scene, values: Mapping[str, Any]) -> None:
     cases.note_event(scene.db, scene.about, verb, at_least_risk=risk)
 
 
+def _tell_of_copies(scene: Scene, msgid: str) -> None:
+    """What is deleted elsewhere, and what we cannot delete; nothing where the channel has no such text."""
+    if f"{msgid}.{scene.channel}" in catalog.texts()[catalog.SOURCE]:
+        _say(scene, {"msgid": f"{msgid}.{scene.channel}", "values": {}, "options": []})
+
+
 def _forget_soon(scene: Scene, _values: Mapping[str, Any]) -> None:
     """Stay anonymous: the address goes once the last text is delivered, a day later at the latest; nobody is asked any more."""
     checkins.cancel(scene.db, scene.before.reporter.id)
     soon = sa.update(Address).where(_address.reporter_id == scene.before.reporter.id)
     scene.db.execute(soon.values(forget_at=clock.now() + ANONYMOUS_LIVES))
+    _tell_of_copies(scene, "anonymous.copies")
 
 
 def _raise_risk(scene: Scene, _values: Mapping[str, Any]) -> None:
@@ -354,6 +361,8 @@ def _end_contact(scene: Scene, values: Mapping[str, Any]) -> None:
 def _want_erasure(scene: Scene, values: Mapping[str, Any]) -> None:
     """Erased at once, and no person has to agree; only what is under legal hold stays, and a caseworker sees the wish."""
     case = _returned_to(scene, values)
+    if case is not None and case.reporter_id == scene.before.reporter.id:
+        _tell_of_copies(scene, "delete.copies")
     if case is not None and retention.erase_reporter(scene.db, case.reporter_id) and cases.find(scene.db, case.id):
         cases.note_event(scene.db, case.id, "erasure_wanted", at_least_risk=cases.NOT_SURE)
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import clock, keys
+from bot import clock, keys, vendor_copies
 from bot.messages import IncomingMessage, NoRoom
 from bot.models import Address, Message, Reporter, Team
 from bot.store import Transaction, lease_is_free, next_sequence
@@ -68,6 +68,7 @@ def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False)
     if is_full and due_at > now + LONG_LINE:
         raise NoRoom("too many texts wait, some thirty of them from this reporter")
     message = uuid4()
+    handle = incoming.external_id if incoming.copy is None else incoming.copy
     body = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
     row = {
         "id": message,
@@ -80,6 +81,7 @@ def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False)
         "external_id": external_id,
         "due_at": due_at,
         "body": db.vault.hide(body, "message", "body", message),
+        "vendor_box": vendor_copies.handle_of(db.vault, incoming.channel, handle, message),
     }
     db.execute(_NEW, row)
     return message

@@ -16,7 +16,8 @@ class IncomingMessage:
     """One text as it came in: ``IncomingMessage("sms", "+447700900123", "Oi", "SM9f…")``.
 
     ``address`` is opaque: a phone number, a chat id, or an id that only the vendor understands. ``text`` is byte for byte what
-    was sent. ``attachments`` counts files that came with it.
+    was sent. ``attachments`` counts files that came with it. ``copy`` is what the vendor needs to delete its own copy: None where
+    that is ``external_id``, empty where there is nothing to delete.
     """
 
     channel: str
@@ -24,6 +25,7 @@ class IncomingMessage:
     text: str
     external_id: str
     attachments: int = 0
+    copy: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,13 @@ class Channel(Protocol):
         """The vendor's ids of texts like this one it took ``since`` then; none where a vendor cannot be asked.
 
         Raises TransportError.
+        """
+        ...
+
+    def delete(self, external_id: str) -> None:
+        """Delete the vendor's copy of a text, sent or received; one that is gone already is no failure.
+
+        Raises TransportError; ``refused`` where the vendor will never delete it.
         """
         ...
 

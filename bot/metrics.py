@@ -14,7 +14,7 @@ from fastapi.responses import PlainTextResponse
 
 from bot import clock, staff
 from bot.engines import Engines
-from bot.models import Case, CheckIn, Message, WorkingCopy
+from bot.models import Case, CheckIn, Message, VendorCopy, WorkingCopy
 from bot.store import Store, Transaction
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -25,6 +25,7 @@ Sample = tuple[str, float]  # the labels as they are written, and the value: ('{
 _message: Any = Message.__table__.c  # type: ignore[attr-defined]
 _case: Any = Case.__table__.c  # type: ignore[attr-defined]
 _check_in: Any = CheckIn.__table__.c  # type: ignore[attr-defined]
+_vendor_copy: Any = VendorCopy.__table__.c  # type: ignore[attr-defined]
 _copy: Any = WorkingCopy.__table__.c  # type: ignore[attr-defined]
 
 
@@ -91,6 +92,11 @@ def _gauges(db: Transaction) -> Iterator[tuple[str, str, Sequence[Sample]]]:
     yield "texts_held", "Texts of ours that wait until the reporter writes (WhatsApp).", count(*held)
     failed = (_message.direction == "out", _message.state == "failed")
     yield "texts_not_sent", "Texts of ours that were given up or refused.", count(*failed)
+    waiting_copies = (_vendor_copy.state == "due",)
+    yield "vendor_copies_waiting", "Texts erased here and still to be deleted at the vendor.", count(*waiting_copies)
+    yield "vendor_copies_waiting_oldest_seconds", "Age of the oldest of them.", age(_vendor_copy.made_at, *waiting_copies)
+    given_up = (_vendor_copy.state == "given_up",)
+    yield "vendor_copies_given_up", "Texts a vendor did not delete, of the last 90 days.", count(*given_up)
     counted: Any = db.execute(sa.select(_case.state, sa.func.count()).group_by(_case.state))
     states = dict(counted.all())
     yield "cases", "Cases.", [(f'{{state="{state}"}}', states.get(state, 0)) for state in ("open", "claimed", "closed")]

@@ -165,12 +165,27 @@ class Message(SQLModel, table=True):
     state: str
     body: bytes | None = None
     external_id: bytes | None = Field(default=None, unique=True)  # keyed hash of the vendor's id
+    vendor_box: bytes | None = None  # (service key) {"channel": "sms", "id": "SM9f…"}: how its copy at the vendor is deleted
     attempts: int = 0
     due_at: datetime = _made()
     leased_until: datetime | None = _when()
     waits_for: bytes | None = None  # the sender of ours that was busy when this text was due
     made_at: datetime = _made()
     done_at: datetime | None = _when()
+
+
+class VendorCopy(SQLModel, table=True):
+    """A text erased here and still to be deleted at the vendor. ``box`` (service key): {"channel": "sms", "id": "SM9f…"}."""
+
+    __tablename__ = "vendor_copy"
+    __table_args__ = (Index("vendor_copy_due", "state", "due_at"),)
+    id: UUID = _id()
+    box: bytes | None = None
+    state: str = "due"  # due | given_up
+    attempts: int = 0
+    due_at: datetime = _made()
+    leased_until: datetime | None = _when()
+    made_at: datetime = _made()
 
 
 class EarlyNews(SQLModel, table=True):

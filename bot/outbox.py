@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import clock, keys
+from bot import clock, keys, vendor_copies
 from bot.messages import Channel, Choice, Delivery, OutgoingMessage, Rate, TransportError, Windowed
 from bot.models import Address, Case, CaseMessage, CheckIn, EarlyNews, Message, Reporter, Sender
 from bot.privacy import what_failed
@@ -296,7 +296,8 @@ def _record_sent(db: Transaction, outgoing: Outgoing, external_id: str, *, keeps
     # Taken back while it was on its way: it went out all the same, and we say so.
     found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
     noted = _SENT_WITH_WORDS if keeps_words else _SENT
-    db.execute(noted, {"gone": outgoing.id, "external_id": found_by, "done_at": clock.now()})
+    handle = vendor_copies.handle_of(db.vault, outgoing.channel, external_id, outgoing.id)
+    db.execute(noted, {"gone": outgoing.id, "external_id": found_by, "vendor_box": handle, "done_at": clock.now()})
 
 
 def _record_failure(db: Transaction, outgoing: Outgoing, error: TransportError, rate: Rate) -> None:
@@ -444,6 +445,7 @@ def _note_invitation(db: Transaction, outgoing: Outgoing, external_id: str) -> N
         external_id=db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id"),
         done_at=clock.now(),
     )
+    row.vendor_box = vendor_copies.handle_of(db.vault, outgoing.channel, external_id, row.id)
     db.insert(row)
 
 
@@ -521,6 +523,7 @@ def forget_addresses(db: Transaction) -> int:
         theirs = _message.address_id == address
         unsent = sa.update(Message).where(theirs, _message.direction == "out", _message.state.in_(UNSENT))
         db.execute(unsent.values(state="failed", body=None, done_at=clock.now()))
+        vendor_copies.want_deleted(db, theirs)
         db.execute(sa.update(Message).where(theirs).values(external_id=None, address_id=None))
         db.execute(sa.delete(Address).where(_address.id == address))
     return len(forgotten)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import audit, cases, clock, outbox, staff
+from bot import audit, cases, clock, outbox, staff, vendor_copies
 from bot.models import (
     Address,
     Case,
@@ -78,7 +78,7 @@ class Erased:
 
 def erase_case(db: Transaction, case: UUID, by: UUID | None = None) -> bool:
     """Erase a case with everything told in it, sealed or not. False: it is under legal hold, and stays."""
-    row = db.one(sa.select(_case.id, _case.report_id, _case.held_at).where(_case.id == case).with_for_update())
+    row = db.one(sa.select(*_case).where(_case.id == case).with_for_update())
     if row is None:
         return True
     if row.held_at is not None:
@@ -86,10 +86,18 @@ def erase_case(db: Transaction, case: UUID, by: UUID | None = None) -> bool:
     for table in OF_A_CASE:
         db.execute(sa.delete(table).where(table.__table__.c.case_id == case))
     db.execute(sa.delete(Case).where(_case.id == case))
+    _erase_at_vendors(db, row)
     if row.report_id:
         db.execute(sa.delete(Report).where(Report.__table__.c.id == row.report_id))  # type: ignore[attr-defined]
     audit.note(db, by, "erased", case)
     return True
+
+
+def _erase_at_vendors(db: Transaction, case: Any) -> None:
+    """With a reporter's last case go the vendors' copies of what was written about it."""
+    if db.execute(sa.select(_case.id).where(_case.reporter_id == case.reporter_id).limit(1)).scalar() is None:
+        until = case.closed_at or clock.now()
+        vendor_copies.want_deleted(db, _message.reporter_id == case.reporter_id, _message.made_at <= until)
 
 
 def erase_reporter(db: Transaction, reporter: UUID) -> int:
@@ -103,6 +111,7 @@ def erase_reporter(db: Transaction, reporter: UUID) -> int:
     theirs = list(db.execute(sa.select(_case.id).where(_case.reporter_id == reporter)).scalars())
     held = sum(not erase_case(db, case) for case in theirs)
     if not held:
+        vendor_copies.want_deleted(db, _message.reporter_id == reporter)
         db.execute(sa.update(FlowSession).where(_session.reporter_id == reporter).values(is_over=True, body=None))
         db.execute(sa.update(Address).where(_address.reporter_id == reporter).values(forget_at=clock.now() + LAST_WORDS))
     return held
@@ -169,6 +178,7 @@ def _erase_reporters(store: Store, age: timedelta) -> int:
         found = list(db.execute(gone.with_for_update(skip_locked=True)).scalars())
         theirs = sa.select(_message.id).where(_message.reporter_id.in_(found))  # they may have added to a case with its receipt
         db.execute(sa.update(CaseMessage).where(_line.message_id.in_(theirs)).values(message_id=None))
+        vendor_copies.want_deleted(db, _message.reporter_id.in_(found))
         for table in OF_A_REPORTER:
             db.execute(sa.delete(table).where(table.__table__.c.reporter_id.in_(found)))
         db.execute(sa.delete(Reporter).where(_reporter.id.in_(found)))

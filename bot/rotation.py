@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from bot import keys
 from bot.key_files import LOOK_EVERY, KeyFile, KeyProblem
-from bot.models import Address, FlowSession, Installation, Message, Reporter, WorkingCopy
+from bot.models import Address, FlowSession, Installation, Message, Reporter, VendorCopy, WorkingCopy
 from bot.privacy import place
 from bot.store import Store, Transaction
 
@@ -23,6 +23,8 @@ UNDER_THE_SERVICE_KEY: Sequence[tuple[Any, str]] = (
     (Address, "box"),
     (Reporter, "profile"),
     (Message, "body"),
+    (Message, "vendor_box"),
+    (VendorCopy, "box"),
     (FlowSession, "body"),
     (WorkingCopy, "body"),
 )

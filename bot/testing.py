@@ -27,6 +27,7 @@ class FakeChannel:
         self.max_length = max_length
         self.rate = Rate()
         self.sent: list[OutgoingMessage] = []
+        self.deleted: list[str] = []
         self.failures: list[TransportError] = []
         self._ids = count(1)
 
@@ -40,6 +41,12 @@ class FakeChannel:
     def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
         """The ids of every text like this one, whenever it was sent."""
         return [f"{self.name}-out-{n}" for n, sent in enumerate(self.sent, start=1) if sent == message]
+
+    def delete(self, external_id: str) -> None:
+        """Raises the next of ``failures``, if there is one."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.deleted.append(external_id)
 
     def close(self) -> None:
         """Nothing to give back."""

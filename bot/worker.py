@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import audit, checkins, inbox, outbox, retention, sessions, staff, waking, work_copies
+from bot import audit, checkins, inbox, outbox, retention, sessions, staff, vendor_copies, waking, work_copies
 from bot.clock import now
 from bot.conversation import Conversation
 from bot.inbox import Claimed
@@ -193,6 +193,7 @@ class Worker:
             (1, "translate and classify", self.process_copies),
             (5, "ask check-ins", self.ask_check_ins),
             (2, "hear the vendors' early news", self.hear_news),
+            (5, "delete what vendors hold", self.delete_copies),
             (5, "forget anonymous addresses", self.forget_addresses),
             (60, "erase what is over", self.erase_expired),
             (600, "erase what is past its time", self.purge),
@@ -264,6 +265,9 @@ class Worker:
     def hear_news(self) -> int:
         with self._store.transaction() as db:
             return outbox.hear_news(db)
+
+    def delete_copies(self) -> int:
+        return vendor_copies.delete_due(self._store, self._channels)
 
     def forget_addresses(self) -> int:
         with self._store.transaction() as db:

@@ -195,7 +195,7 @@ def test_a_text_goes_out_with_its_buttons_and_no_preview(line: Line) -> None:
     line.telegram.write(AMIRA, "hi")
     message_id = line.channel.send(SAFE)
     assert line.telegram.to(AMIRA) == ["Are you safe now?"]
-    assert message_id == str(line.telegram.sent[0]["message_id"])
+    assert message_id == f"{AMIRA}/{line.telegram.sent[0]['message_id']}"
 
 
 def test_someone_who_never_wrote_or_blocked_the_bot_means_stopped(line: Line) -> None:

@@ -53,7 +53,16 @@ def test_a_closed_case_is_erased_after_its_time_and_its_reporter_after_theirs(ex
         left = {table.name for table, _ in every_row(db)}
         assert audit.verify(db) == 3
         assert audit.entries(db, clock.now() - timedelta(days=1))[-1].case_id == case.id
-    assert left <= {"team", "team_key", "team_key_copy", "caseworker", "console_session", "audit_entry", "installation"}
+    assert left <= {
+        "team",
+        "team_key",
+        "team_key_copy",
+        "caseworker",
+        "console_session",
+        "audit_entry",
+        "installation",
+        "vendor_copy",
+    }
 
 
 def test_an_open_case_stays_and_an_unfinished_conversation_stays_thirty_days(exchange: Exchange) -> None:

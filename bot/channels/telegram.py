@@ -91,13 +91,15 @@ def _parse_message(message: Message, update_id: int) -> IncomingMessage | None:
     text = message.text or message.caption or ""
     if message.chat.type != "private" or not (text or attachments):
         return None
-    return IncomingMessage("telegram", str(message.chat.id), text, str(update_id), attachments)
+    copy = f"{message.chat.id}/{message.message_id}"
+    return IncomingMessage("telegram", str(message.chat.id), text, str(update_id), attachments, copy=copy)
 
 
 def _parse_press(press: CallbackQuery, update_id: int) -> IncomingMessage | None:
     if press.data is None or press.message is None or press.message.chat.type != "private":
         return None
-    return IncomingMessage("telegram", str(press.message.chat.id), press.data, _press_id(press.message.message_id, press.data))
+    pressed = _press_id(press.message.message_id, press.data)
+    return IncomingMessage("telegram", str(press.message.chat.id), press.data, pressed, copy="")
 
 
 def _press_id(message_id: int, data: str) -> str:
@@ -115,7 +117,9 @@ def _parse_odd(raw: Mapping[str, Any]) -> IncomingMessage | None:
         attachments = 0 if press else int(any(kind in message for kind in FILES))
         if not isinstance(text, str) or not (text or attachments):
             return None
-        return IncomingMessage("telegram", str(int(message["chat"]["id"])), text, external_id, attachments)
+        chat = int(message["chat"]["id"])
+        copy = "" if press else f"{chat}/{int(message['message_id'])}"
+        return IncomingMessage("telegram", str(chat), text, external_id, attachments, copy=copy)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
@@ -143,11 +147,11 @@ class TelegramChannel:
         return hmac.compare_digest(sent.encode(), self._settings.secret.get_secret_value().encode())
 
     def send(self, message: OutgoingMessage) -> str:
-        """Hand one text over and return its message id, unique among a bot's private chats. Raises TransportError."""
+        """Hand one text over and return ``"CHAT/MESSAGE"``, which deletes it again. Raises TransportError."""
         outcome = self._call(lambda bot: self._send(bot, message))
         if isinstance(outcome, TransportError):
             raise outcome  # here, outside any except: the library's error would hang on as __context__
-        return str(outcome.message_id)
+        return f"{message.address}/{outcome.message_id}"
 
     def register_webhook(self, url: str) -> None:
         """Tell Telegram where to post updates, and with which secret. Raises TransportError."""
@@ -158,6 +162,13 @@ class TelegramChannel:
     def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
         """Telegram cannot be asked: after a lost answer a text may come twice."""
         return ()
+
+    def delete(self, external_id: str) -> None:
+        """Delete a message of ours or theirs for both, within 48 hours of its sending. Raises TransportError."""
+        chat, _, message = external_id.partition("/")
+        outcome = self._call(lambda bot: self._delete(bot, chat, message))
+        if isinstance(outcome, TransportError):
+            raise outcome
 
     def close(self) -> None:
         """End the thread; a later ``send`` starts a new one."""
@@ -174,6 +185,14 @@ class TelegramChannel:
             reply_markup=InlineKeyboardMarkup(rows) if rows else None,
             link_preview_options=LinkPreviewOptions(is_disabled=True),  # a preview on a lock screen tells too much
         )
+
+    async def _delete(self, bot: Bot, chat: str, message: str) -> bool:
+        try:
+            return await bot.delete_message(chat_id=chat, message_id=int(message))
+        except BadRequest as error:
+            if "message to delete not found" in str(error).casefold():
+                return True
+            raise
 
     async def _register(self, bot: Bot, url: str) -> bool:
         secret = self._settings.secret.get_secret_value()

@@ -30,5 +30,8 @@ class Terminal:
         """Nothing said here is ever in doubt."""
         return ()
 
+    def delete(self, external_id: str) -> None:
+        """No vendor holds a copy."""
+
     def close(self) -> None:
         """Nothing to give back."""

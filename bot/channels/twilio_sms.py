@@ -176,6 +176,17 @@ class TwilioSms:
         found = self._ask(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
         return [str(m.sid) for m in found if m.body == message.text and str(m.direction).startswith("outbound")]
 
+    def delete(self, external_id: str) -> None:
+        """Delete a message at Twilio, in or out, with its media. Raises TransportError.
+
+        A text that is not final yet is for later. Twilio's own backups keep the words for up to 30 days.
+        """
+        try:
+            self._ask(lambda: self._client.messages(external_id).delete())
+        except TransportError as error:
+            if error.code != str(_NOT_FOUND):
+                raise
+
     def _create(self, address: str, **content: str) -> str:
         """Create a message and return its MessageSid. Raises TransportError."""
         heard_at = self.public_url + self.path + STATUS
@@ -206,14 +217,15 @@ class TwilioSms:
 
 # Twilio's codes in our words. Whatever stands in no list and is a 4xx is about this one text: refused.
 _STOPPED = frozenset({21610, 63014})  # opted out by STOP; blocked us on WhatsApp
-_BUSY = frozenset({14107, 20429, 21611, 30001, 63018, 63038})  # too fast, too many queued, over the day's limit
+_NOT_FOUND = 20404
+_BUSY = frozenset({14107, 20009, 20429, 21611, 30001, 63018, 63038})  # too fast, not final, too many queued, over the limit
 _TOO_FAST = frozenset({14107, 20429})
 _WINDOW_CLOSED = 63016  # WhatsApp: free text goes only within a day of the person's own
 _OUR_SETTING = frozenset(  # a wrong setting of ours must not lose a text: it waits until the operator has mended it
     {
         20003,  # authentication
         20005,  # account not active
-        20404,  # no such account
+        _NOT_FOUND,  # no such account
         21212,  # wrong From
         21408,  # this country is not switched on
         21603,  # no From

@@ -91,6 +91,7 @@ class TwilioApi(StandIn):
         self.webhook = webhook  # where our number's texts are posted, as Twilio sees it
         self.callbacks: Callbacks = callbacks
         self.sent: list[SentMessage] = []
+        self.received: dict[str, dict[str, str]] = {}  # what phones sent to us, by MessageSid
         self.posted: list[Posted] = []
         self.carrier_replies: list[tuple[str, str]] = []  # what the carrier itself answered, never we
         self.opted_out: set[str] = set()
@@ -141,6 +142,7 @@ class TwilioApi(StandIn):
         """A phone texts our number: post it, signed, to ``url`` (else ``webhook``). ``extra`` adds fields or replaces them."""
         self._carrier_reads(number, body)
         fields = self.inbound_fields(number, body, sid) | extra
+        self.received[fields["MessageSid"]] = fields
         target = url or self.webhook
         posted = self._post(target, list(fields.items()), fields["MessageSid"], "received")
         self.posted.append(posted)
@@ -310,6 +312,8 @@ class TwilioApi(StandIn):
 
     def _delete(self, sid: str, path: str) -> Reply:
         with self.lock:
+            if self.received.pop(sid, None):
+                return Reply(204)
             found = self._find(sid)
             if not found:
                 return _not_found(path)
