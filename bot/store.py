@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import threading
 from collections import deque
@@ -111,7 +112,10 @@ class Store:
 
     engine: sa.Engine
     vault: Vault
-    _line: _Line = field(default_factory=lambda: _Line(), init=False, repr=False, compare=False)
+    _line: _Line = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_line", _Line(_gate_beside(self.engine)))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -120,8 +124,8 @@ class Store:
             with self.engine.begin() as connection:
                 yield Transaction(connection, self.vault)
             return
-        # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; a lock wakes the next at once.
-        with self._line.turn, self.engine.begin() as connection:
+        # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; locks wake the next at once.
+        with self._line.turn, _passed(self._line.gate), self.engine.begin() as connection:
             yield Transaction(connection, self.vault)
 
     def together(self, act: Callable[[Transaction], T]) -> T:
@@ -163,13 +167,33 @@ class Store:
 
 @dataclass
 class _Line:
-    """Who waits to write to SQLite; who has the turn commits for all of them. The same thread may take the turn again."""
+    """Who waits to write to SQLite; who has the turn commits for all of them. The same thread may take the turn again.
 
+    ``gate``: a file that the processes with this database lock in turn; one that dies leaves it open.
+    """
+
+    gate: Path | None = None
     turn: Any = field(default_factory=threading.RLock)
     waiting: deque[tuple[Act, Future[Any]]] = field(default_factory=deque)
 
     def take(self) -> list[tuple[Act, Future[Any]]]:
         return [self.waiting.popleft() for _ in range(min(len(self.waiting), MOST_TOGETHER))]
+
+
+def _gate_beside(engine: sa.Engine) -> Path | None:
+    path = engine.url.database
+    return Path(f"{path}-turn") if engine.dialect.name == "sqlite" and path and path != ":memory:" else None
+
+
+@contextmanager
+def _passed(gate: Path | None) -> Iterator[None]:
+    """Wait for the other processes' transactions, and let them wait for ours."""
+    if gate is None:
+        yield
+        return
+    with gate.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # closing the file gives it back
+        yield
 
 
 def follow_clock(store: Store) -> None:
