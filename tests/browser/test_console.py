@@ -76,7 +76,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _hear(self, said: ConsoleMessage) -> None:
-        if said.type == "error" and "401" not in said.text:
+        if said.type == "error" and not {"401", "422"} & set(said.text.split()):  # a refusal that the page itself explains
             self.complaints.append(said.text)
 
     def looks_well(self, name: str) -> None:
