@@ -29,7 +29,7 @@ from bot.models import (
 )
 from bot.privacy import TeamSeal
 from bot.staff import SignedIn
-from bot.store import Transaction, lock_reporter, touch_reporter
+from bot.store import Transaction, lock_reporter
 from flows.model import SKIPPED
 from translations import catalog
 
@@ -216,7 +216,6 @@ def claim(db: Transaction, member: SignedIn, case: UUID) -> None:
         raise AlreadyClaimed("this case was claimed or closed by somebody else")
     outbox.cancel_queued(db, row.reporter_id, ("bot", "check_in"))
     _take_over_unfinished(db, row, reporter)
-    touch_reporter(db, row.reporter_id)
     act(db, case, member.caseworker_id, "claimed")
 
 
@@ -289,7 +288,6 @@ def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
     sent = {"text": said.sent, "language": said.sent_language, "engine": said.engine, "flags": list(said.flags)}
     line.sealed = seal.seal({"text": said.text, "language": said.language, "sent": sent}, "case_message", line.id)
     db.insert(line)
-    touch_reporter(db, row.reporter_id)
     act(db, case, member.caseworker_id, "replied")
 
 
@@ -329,7 +327,6 @@ def close(db: Transaction, member: SignedIn, case: UUID) -> None:
     if db.execute(held.values(state="closed", closed_at=clock.now())).rowcount != 1:
         raise AlreadyClaimed("only the caseworker who holds a case can close it")
     _tell_outcome(db, reporter)
-    touch_reporter(db, row.reporter_id)
     act(db, case, member.caseworker_id, "closed")
 
 

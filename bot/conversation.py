@@ -353,7 +353,7 @@ class Conversation:
 
     def _apply(self, db: Transaction, before: Situation, plan: Plan, message: Claimed) -> None:
         now = lock_reporter(db, message.reporter_id)
-        if now.revision != before.reporter.revision:
+        if now.revision != before.reporter.revision + 1:
             raise Moved
         perform(db, before, plan, message, self._voice, self._channels)
         inbox.finish(db, message.id)

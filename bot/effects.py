@@ -115,7 +115,8 @@ def perform(
         profile["channel"] = message.channel
     if profile != before.profile:
         scene.changes["profile"] = db.vault.hide(profile, "reporter", "profile", before.reporter.id)
-    touch_reporter(db, before.reporter.id, **scene.changes)
+    if scene.changes:
+        touch_reporter(db, before.reporter.id, **scene.changes)
 
 
 def _send(scene: Scene, channel: Channel) -> None:
@@ -302,7 +303,6 @@ def _returned_to(scene: Scene, values: Mapping[str, Any]) -> Any:
     case = cases.find(scene.db, UUID(values["case"]))
     if case is not None and case.reporter_id != scene.before.reporter.id:
         lock_reporter(scene.db, case.reporter_id)
-        touch_reporter(scene.db, case.reporter_id)
     return case
 
 

@@ -30,7 +30,7 @@ from bot.models import (
     WorkingCopy,
 )
 from bot.staff import SignedIn
-from bot.store import Store, Transaction, lock_reporter, touch_reporter
+from bot.store import Store, Transaction, lock_reporter
 
 LAST_WORDS = timedelta(hours=24)  # an address stays this long at most, for the text that says that everything is erased
 AT_ONCE = 100  # rows of a kind in one transaction
@@ -135,7 +135,6 @@ def erase_at_desk(db: Transaction, member: SignedIn, case: UUID) -> bool:
     staff.require_lead(member)
     row = cases.mine(db, member, case)
     lock_reporter(db, row.reporter_id)
-    touch_reporter(db, row.reporter_id)  # the conversation is nobody's any more
     return erase_case(db, case, member.caseworker_id)
 
 

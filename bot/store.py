@@ -204,9 +204,9 @@ def follow_clock(store: Store) -> None:
 
 
 def lock_reporter(db: Transaction, reporter: UUID) -> Any:
-    """The reporter's row, held until the commit: whoever changes a conversation does this first.
+    """The reporter's row, held until the commit, and said to have moved on: whoever changes a conversation does this first.
 
-    On SQLite the transaction itself is the lock. Raises NoResultFound for a reporter who is gone.
+    Raises NoResultFound for a reporter who is gone.
     """
     return db.execute(_HOLD, {"held": reporter}).one()
 
@@ -218,7 +218,7 @@ def next_sequence(db: Transaction, reporter: UUID) -> int:
 
 
 def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
-    """Change a reporter and say that the conversation moved on."""
+    """Change a reporter, and say that the conversation moved on."""
     db.execute(_MOVE_ON, {"held": reporter, **changes})
 
 
@@ -229,10 +229,10 @@ def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
 
 # Statements of the way every text takes are built once: building one costs up to ten times what running it costs.
 _reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
-_HOLD = sa.select(*_reporter).where(_reporter.id == sa.bindparam("held")).with_for_update()
 _ONE_REPORTER = sa.update(models.Reporter.__table__).where(_reporter.id == sa.bindparam("held"))  # type: ignore[attr-defined]
 _NEXT = _ONE_REPORTER.values(last_sequence=_reporter.last_sequence + 1).returning(_reporter.last_sequence)
 _MOVE_ON = _ONE_REPORTER.values(revision=_reporter.revision + 1)
+_HOLD = _MOVE_ON.returning(*_reporter)
 
 
 @cache

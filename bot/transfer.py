@@ -22,7 +22,7 @@ from bot.models import (
     Unmasking,
 )
 from bot.staff import SignedIn
-from bot.store import Transaction, lock_reporter, touch_reporter
+from bot.store import Transaction, lock_reporter
 
 SEALED: tuple[Any, ...] = (Perception, Suggestion, Decision, SealedTranslation, CaseMessage, CaseAction)
 
@@ -71,7 +71,6 @@ def hand_over(db: Transaction, member: SignedIn, case: UUID, team: str) -> None:
     changed = {"team_id": new, "state": sa.case((_case.state == "claimed", "open"), else_=_case.state), "claimed_by": None}
     db.execute(sa.update(Case).where(_case.id == case).values(**changed, is_unread=True))
     _move_reporter(db, row.reporter_id, member.team_id, new)
-    touch_reporter(db, row.reporter_id)
     cases.act(db, case, member.caseworker_id, "transferred")
 
 
