@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,10 +22,10 @@ from bot.effects import EFFECTS, Voice
 from bot.engines import Engines
 from bot.intake import Door
 from bot.key_files import DayKeys, KeyFile
-from bot.messages import Channel, Delivery, IncomingMessage, TransportError
+from bot.messages import Channel, Delivery, IncomingMessage, Standing, TransportError
 from bot.privacy import Vault
 from bot.settings import Settings, WrongSetting
-from bot.store import Store, engine_for, follow_clock, migrate, require_schema, schema_state
+from bot.store import Store, Transaction, engine_for, follow_clock, migrate, require_schema, schema_state
 from bot.understanding import SILENT, Nlu, NluClient, Understanding
 from bot.waking import Bell
 from bot.worker import Worker
@@ -119,6 +120,8 @@ def unset_variables() -> Mapping[str, Sequence[str]]:
         "whatsapp": [*sms, "TELLONCE_TWILIO_WHATSAPP_NUMBER"],
         "telegram": ["TELLONCE_TELEGRAM_TOKEN", "TELLONCE_TELEGRAM_SECRET"],
     }
+    if os.environ.get("TELLONCE_TELEGRAM_UPDATES") == "polling":
+        needed["telegram"].pop()
     return {channel: [name for name in names if not os.environ.get(name)] for channel, names in needed.items()}
 
 
@@ -171,14 +174,17 @@ def build_app(settings: Settings) -> FastAPI:
                 return
         made.store.together(lambda db: outbox.keep_news(db, channel, delivery))
 
+    def record_standing(standing: Standing) -> None:
+        made.store.together(lambda db: outbox.record_standing(db, standing))
+
     for channel in made.channels.values():
         if isinstance(channel, TwilioSms):
             app.include_router(twilio_routes(channel, settings.public_url, accept, record_delivery))
     if "telegram" in made.channels:
         from bot.channels import telegram  # heavy, see open_channels
 
-        if isinstance(bot := made.channels["telegram"], telegram.TelegramChannel):
-            app.include_router(telegram.routes(bot, accept))
+        if isinstance(bot := made.channels["telegram"], telegram.TelegramChannel) and not bot.is_polled:
+            app.include_router(telegram.routes(bot, accept, record_standing))
     beside = engines(made)
     app.include_router(metrics.routes(made.store, beside, settings.metrics_token.get_secret_value(), settings.database_folder))
     app.mount("/", web.console(made.store, settings, made.translator, beside))
@@ -206,7 +212,28 @@ def _closing(made: Parts, bell: Bell) -> Callable[[FastAPI], AbstractAsyncContex
 def build_worker(settings: Settings) -> Worker:
     """What `work` runs."""
     made = parts(settings)
-    return Worker(made.store, made.conversation, made.channels, made.nlu, made.translator, settings)
+    return Worker(made.store, made.conversation, made.channels, made.nlu, made.translator, settings, pollers(made))
+
+
+def pollers(made: Parts) -> Sequence[Callable[[threading.Event], None]]:
+    """What fetches texts from the vendors that are asked for them."""
+    if "telegram" not in made.channels:
+        return ()
+    from bot.channels import telegram, telegram_polling  # heavy, see open_channels
+
+    bot = made.channels["telegram"]
+    if not isinstance(bot, telegram.TelegramChannel) or not bot.is_polled:
+        return ()
+    door = Door(made.store, made.settings.database_folder)
+
+    def take(db: Transaction, raw: Mapping[str, object]) -> None:
+        door.require_room()
+        if standing := telegram.parse_standing(raw):
+            outbox.record_standing(db, standing)
+        elif incoming := telegram.parse_update(raw):
+            inbox.accept(db, incoming, is_full=door.is_full())
+
+    return (telegram_polling.Poller(made.store, bot, take).run,)
 
 
 def register_webhooks(settings: Settings) -> None:
@@ -214,7 +241,7 @@ def register_webhooks(settings: Settings) -> None:
     if (channel := open_channels(settings).get("telegram")) is not None:
         from bot.channels import telegram  # heavy, see open_channels
 
-        if isinstance(channel, telegram.TelegramChannel):
+        if isinstance(channel, telegram.TelegramChannel) and not channel.is_polled:
             try:
                 channel.register_webhook(f"{settings.public_url}/telegram")
             except TransportError as error:

@@ -128,11 +128,15 @@ class Conversation:
         text = message.text
         if plain := _plain_word(before, message):
             return plain
-        if before.reporter.state == "opted_out" and not catalog.matches_word(text, "carrier_start"):
+        channel = self._channels.get(message.channel)
+        needs_start = channel is None or channel.needs_start_word
+        if before.reporter.state == "opted_out" and needs_start and not catalog.matches_word(text, "carrier_start"):
             events = [Event("kept_for_a_person", {"kind": "cannot_be_answered"})]
             if catalog.matches_word(text, "emergency"):
                 events.append(Event("emergency_words", {}))
             return Plan(tuple(events), before.session, before.language)
+        if catalog.matches_word(text, "wipe"):
+            return _wiped(before)
         if before.owner is not None:
             back = [] if before.reporter.state == "open" else [Event("came_back", {})]
             language = detect.language_of(text, before.language).language or before.language
@@ -369,6 +373,14 @@ def _plain_word(before: Situation, message: Claimed) -> Plan | None:
     if catalog.matches_word(message.text, "carrier_stop"):
         return Plan((Event("opted_out", {}),), before.session, before.language)
     return None
+
+
+def _wiped(before: Situation) -> Plan:
+    """The chat is cleared where that can be done. Who wants that may not be alone: no question follows until they write again."""
+    session = before.session
+    if session is not None and session.flow == "report" and session.position is not None:
+        session = replace(session, waits_for="resume")
+    return Plan((Event("wipe_wanted", {}),), session, before.language)
 
 
 def _said(msgid: str, options: Sequence[Option] = ()) -> Event:

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, outbox, retention, sessions
+from bot import cases, checkins, clock, outbox, retention, sessions, vendor_copies
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
-from bot.models import Address
+from bot.models import Address, Message
 from bot.sessions import NOT_TOLD, Session, Situation
 from bot.store import Transaction, lock_reporter, touch_reporter
 from flows.model import Event, Option
@@ -26,6 +26,7 @@ SAFEGUARDED: tuple[catalog.Kind, ...] = ("self_harm", "child_risk", "adult_risk"
 PURPOSES = ("contact", "check_in")
 
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
+_message: Any = Message.__table__.c  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,15 @@ def _tell_of_copies(scene: Scene, msgid: str) -> None:
         _say(scene, {"msgid": f"{msgid}.{scene.channel}", "values": {}, "options": []})
 
 
+def _wipe(scene: Scene, _values: Mapping[str, Any]) -> None:
+    """Delete what the vendor holds of this chat, this text included; what we keep of it stays."""
+    vendor_copies.want_deleted(scene.db, _message.reporter_id == scene.before.reporter.id)
+    if scene.before.owner is not None:
+        cases.note_event(scene.db, scene.before.owner.id, "chat_wiped")
+    elif scene.before.reporter.state == "open":
+        _tell_of_copies(scene, "wiped")
+
+
 def _forget_soon(scene: Scene, _values: Mapping[str, Any]) -> None:
     """Stay anonymous: the address goes once the last text is delivered, a day later at the latest; nobody is asked any more."""
     checkins.cancel(scene.db, scene.before.reporter.id)
@@ -398,6 +408,7 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "contact_ended": _end_contact,
     "erasure_wanted": _want_erasure,
     "feedback_given": _note_feedback,
+    "wipe_wanted": _wipe,
     "went_silent": _fall_silent,
     "opted_out": lambda scene, values: _fall_silent(scene, values, "opted_out"),
     "window_opened": _send_what_waited,

@@ -59,6 +59,15 @@ class Delivery:
     state: DeliveryState
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Whether a person lets our texts in: ``Standing("telegram", "5550001", is_blocked=True)``."""
+
+    channel: str
+    address: str
+    is_blocked: bool
+
+
 Failure = Literal["stopped", "later", "refused", "closed"]
 
 
@@ -101,6 +110,7 @@ class Channel(Protocol):
 
     name: str
     has_buttons: bool
+    needs_start_word: bool  # who stopped our texts must send START before any arrives: where a carrier keeps that list
     max_length: int  # characters of one text
     rate: Rate
 

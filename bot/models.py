@@ -188,6 +188,14 @@ class VendorCopy(SQLModel, table=True):
     made_at: datetime = _made()
 
 
+class Polling(SQLModel, table=True):
+    """Where we are in the updates of a bot we ask for them; one process asks at a time. ``id``: the sender's keyed hash."""
+
+    id: bytes = Field(primary_key=True)
+    next_update: int = Field(default=0, sa_type=sa.BigInteger)
+    leased_until: datetime | None = _when()
+
+
 class EarlyNews(SQLModel, table=True):
     """What a vendor said of a text whose sending is not noted yet; ``found_by``: the keyed hash of the vendor's id."""
 

@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from bot import clock, keys, vendor_copies
-from bot.messages import Channel, Choice, Delivery, OutgoingMessage, Rate, TransportError, Windowed
+from bot.messages import Channel, Choice, Delivery, OutgoingMessage, Rate, Standing, TransportError, Windowed
 from bot.models import Address, Case, CaseMessage, CheckIn, EarlyNews, Message, Reporter, Sender
 from bot.privacy import what_failed
-from bot.store import Store, Transaction, lease_is_free, next_sequence, touch_reporter
+from bot.store import Store, Transaction, lease_is_free, lock_reporter, next_sequence, touch_reporter
 from flows.segments import segments
 
 log = logging.getLogger(__name__)
@@ -343,6 +343,19 @@ def opt_out(db: Transaction, reporter: UUID) -> None:
     cancel_queued(db, reporter)
     waiting = sa.update(CheckIn).where(_check_in.reporter_id == reporter, _check_in.state == "due")
     db.execute(waiting.values(state="cancelled"))
+
+
+def record_standing(db: Transaction, standing: Standing) -> None:
+    """Somebody blocked us: nothing more is sent. Unblocked: they may be written to again, unless they asked for silence."""
+    found_by = db.vault.index(f"{standing.channel}\0{standing.address}", "address")
+    reporter = db.execute(sa.select(_address.reporter_id).where(_address.found_by == found_by)).scalar()
+    if reporter is None:
+        return
+    state = lock_reporter(db, reporter).state
+    if standing.is_blocked and state != "silent":
+        opt_out(db, reporter)
+    elif not standing.is_blocked and state == "opted_out":
+        touch_reporter(db, reporter, state="open")
 
 
 def record_delivery(db: Transaction, channel: str, delivery: Delivery) -> bool:

@@ -24,6 +24,7 @@ class FakeChannel:
     def __init__(self, name: str = "sms", has_buttons: bool = False, max_length: int = 1600) -> None:
         self.name = name
         self.has_buttons = has_buttons
+        self.needs_start_word = name == "sms"
         self.max_length = max_length
         self.rate = Rate()
         self.sent: list[OutgoingMessage] = []

@@ -52,13 +52,16 @@ class Worker:
         nlu: Nlu,
         translator: Translates,
         settings: Settings,
+        pollers: Sequence[Callable[[threading.Event], None]] = (),
     ) -> None:
+        """``pollers``: each fetches texts from a vendor that is asked for them, in a thread of its own, until the event is set."""
         self._store = store
         self._conversation = conversation
         self._channels = channels
         self._nlu = nlu
         self._translator = translator
         self._settings = settings
+        self._pollers = pollers
         self._stopping = threading.Event()
         self._texts_came = threading.Event()
         self._texts_to_send = threading.Event()
@@ -73,6 +76,7 @@ class Worker:
             threads = [
                 threading.Thread(target=waking.listen, args=(self._store, self._wake, self._stopping), name="ear"),
                 threading.Thread(target=self._send, args=(senders,), name="post"),
+                *(threading.Thread(target=poll, args=(self._stopping,), name="poller") for poll in self._pollers),
             ]
             clock.start()
             for thread in threads:

@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
-from bot.channels.telegram import TelegramChannel, TelegramSettings, parse_update, routes
-from bot.messages import Choice, IncomingMessage, OutgoingMessage, TransportError
+from bot.channels.telegram import TelegramChannel, TelegramSettings, parse_standing, parse_update, routes
+from bot.messages import Choice, IncomingMessage, OutgoingMessage, Standing, TransportError
 from tests.standins import post, served
 from tests.standins.telegram_api import SECRET, TOKEN, TWO_DAYS, TelegramApi, Trouble
 
@@ -29,7 +29,11 @@ class Desk:
     """What our side stored; ``broken`` makes storing fail with an error that quotes the text, as a database's does."""
 
     texts: list[IncomingMessage] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
     broken: bool = False
+
+    def record_standing(self, standing: Standing) -> None:
+        self.standings.append(standing)
 
     def accept(self, incoming: IncomingMessage) -> None:
         if self.broken:
@@ -59,7 +63,7 @@ def line() -> Iterator[Line]:
     app, desk = FastAPI(), Desk()
     with TelegramApi() as telegram, served(app) as url:
         channel = TelegramChannel(settings(telegram.url), timeout=0.5)
-        app.include_router(routes(channel, desk.accept))
+        app.include_router(routes(channel, desk.accept, desk.record_standing))
         channel.register_webhook(url + "/telegram")
         yield Line(telegram, channel, desk, url)
         channel.close()
@@ -188,6 +192,22 @@ def test_what_is_no_update_is_refused(line: Line, body: bytes) -> None:
     assert post(line.url + "/telegram", body, {HEADER: SECRET})[0] == 400
 
 
+def test_blocking_and_unblocking_are_heard(line: Line) -> None:
+    line.telegram.write(AMIRA, "hi")
+    assert line.telegram.block(AMIRA) == 200 and line.telegram.unblock(AMIRA) == 200
+    assert line.desk.standings == [Standing("telegram", str(AMIRA), is_blocked=blocked) for blocked in (True, False)]
+    assert len(line.desk.texts) == 1
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"chat": {"type": "group", "id": 1}}, {"new_chat_member": {"status": "restricted"}}, {"chat": 7}]
+)
+def test_an_odd_standing_is_none(odd: dict[str, Any]) -> None:
+    change = {"chat": {"type": "private", "id": 5}, "new_chat_member": {"status": "kicked"}}
+    assert parse_standing({"my_chat_member": change}) == Standing("telegram", "5", is_blocked=True)
+    assert parse_standing({"my_chat_member": {**change, **odd} if odd else None}) is None
+
+
 # Out
 
 
@@ -270,7 +290,7 @@ def test_a_closed_channel_opens_again(line: Line) -> None:
 def test_the_webhook_is_registered_with_its_secret_and_what_we_read(line: Line) -> None:
     assert line.telegram.webhook.url == line.url + "/telegram"
     assert line.telegram.webhook.secret == SECRET
-    assert line.telegram.webhook.allowed == ("message", "edited_message", "callback_query")
+    assert line.telegram.webhook.allowed == ("message", "edited_message", "callback_query", "my_chat_member")
     with pytest.raises(TransportError, match="refused 400"):
         line.channel.register_webhook("http://example.org/telegram")
 

@@ -12,7 +12,7 @@ from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from bot.messages import Delivery, IncomingMessage, NoRoom
+from bot.messages import Delivery, IncomingMessage, NoRoom, Standing
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,9 @@ Accept = Callable[[IncomingMessage], None]
 """Stores one text and commits; the same ``external_id`` twice is a no-op."""
 RecordDelivery = Callable[[str, Delivery], None]
 """Stores what a vendor says of a text we sent; the first argument is the channel's name."""
+
+RecordStanding = Callable[[Standing], None]
+"""Stores that somebody blocked or unblocked us."""
 
 MAX_BODY = 256 * 1024  # bytes: 10,000 emoji are 120 kB once percent-encoded, and no text of a reporter may bounce off
 

@@ -1,4 +1,4 @@
-"""Telegram through python-telegram-bot, as transport only: a webhook with a secret in, texts with buttons out."""
+"""Telegram through python-telegram-bot, as transport only: updates in by webhook or by asking, texts with buttons out."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message, Update
-from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.channels import Accept, hand_over, read_body
-from bot.messages import IncomingMessage, OutgoingMessage, Rate, TransportError
+from bot.channels import Accept, RecordStanding, hand_over, read_body
+from bot.messages import IncomingMessage, OutgoingMessage, Rate, Standing, TransportError
 
 os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns whenever Telegram asks us to wait
 
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 TELEGRAM = "https://api.telegram.org"
 FILES = ("photo", "voice", "video", "document", "audio", "location")
-WANTED = ("message", "edited_message", "callback_query")
+WANTED = ("message", "edited_message", "callback_query", "my_chat_member")
 
 Result = TypeVar("Result")
 
 
 class TelegramSettings(BaseSettings):
-    """The operator's bot: ``TELLONCE_TELEGRAM_TOKEN=123:ABC…`` sets ``token``. Token and secret, or neither."""
+    """The operator's bot: ``TELLONCE_TELEGRAM_TOKEN=123:ABC…`` sets ``token``. By webhook it needs the secret, too."""
 
     model_config = SettingsConfigDict(
         env_prefix="TELLONCE_TELEGRAM_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
@@ -46,6 +46,9 @@ class TelegramSettings(BaseSettings):
 
     token: Annotated[SecretStr, Field(description="The bot's token, from @BotFather.")] = SecretStr("")
     secret: Annotated[SecretStr, Field(description="Telegram sends it with each update: letters, digits, _ and -.")] = SecretStr("")
+    updates: Annotated[
+        Literal["webhook", "polling"], Field(description="Telegram posts updates to `serve`, or `work` asks for them.")
+    ] = "webhook"
     api_url: Annotated[str, Field(description="Address of a stand-in or of your own Bot API server; empty: Telegram's.")] = ""
     messages_per_second: Annotated[float, Field(description="Messages the bot may send in a second; 0: no limit.", ge=0)] = 30.0
     chat_messages_per_second: Annotated[
@@ -59,8 +62,8 @@ class TelegramSettings(BaseSettings):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         secret = self.secret.get_secret_value()
-        if self.is_set != bool(secret):
-            raise ValueError("set TELLONCE_TELEGRAM_TOKEN and _SECRET together, or neither")
+        if self.is_set != bool(secret) and not (self.is_set and self.updates == "polling"):
+            raise ValueError("set TELLONCE_TELEGRAM_TOKEN and _SECRET together, or neither (by polling, the token alone)")
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,256}", secret):
             raise ValueError("TELLONCE_TELEGRAM_SECRET may hold letters, digits, _ and - only, at most 256")
         api = urlsplit(self.api_url)
@@ -84,6 +87,18 @@ def parse_update(raw: Mapping[str, Any]) -> IncomingMessage | None:
         return _parse_press(update.callback_query, update.update_id)
     message = update.message or update.edited_message
     return _parse_message(message, update.update_id) if message else None
+
+
+def parse_standing(raw: Mapping[str, Any]) -> Standing | None:
+    """Whether an update says that a person blocked or unblocked the bot; None if it is about anything else."""
+    try:
+        change = raw["my_chat_member"]
+        status = change["new_chat_member"]["status"]
+        if change["chat"]["type"] != "private" or status not in ("kicked", "member"):
+            return None
+        return Standing("telegram", str(int(change["chat"]["id"])), status == "kicked")
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _parse_message(message: Message, update_id: int) -> IncomingMessage | None:
@@ -129,6 +144,7 @@ class TelegramChannel:
 
     name = "telegram"
     has_buttons = True
+    needs_start_word = False  # who writes has unblocked us
     max_length = 4096
 
     def __init__(self, settings: TelegramSettings, timeout: float = 10.0) -> None:
@@ -136,6 +152,7 @@ class TelegramChannel:
         if not settings.is_set:
             raise ValueError("the channel telegram needs TELLONCE_TELEGRAM_TOKEN and _SECRET")
         _silence()
+        self.is_polled = settings.updates == "polling"
         self._settings = settings
         bot = settings.token.get_secret_value().partition(":")[0]  # its public id
         self.rate = Rate(f"{self.name} {bot}", settings.messages_per_second, settings.chat_messages_per_second)
@@ -144,7 +161,8 @@ class TelegramChannel:
         self._running: _Running | None = None
 
     def knows_secret(self, sent: str) -> bool:
-        return hmac.compare_digest(sent.encode(), self._settings.secret.get_secret_value().encode())
+        secret = self._settings.secret.get_secret_value()
+        return bool(secret) and hmac.compare_digest(sent.encode(), secret.encode())
 
     def send(self, message: OutgoingMessage) -> str:
         """Hand one text over and return ``"CHAT/MESSAGE"``, which deletes it again. Raises TransportError."""
@@ -158,6 +176,27 @@ class TelegramChannel:
         outcome = self._call(lambda bot: self._register(bot, url))
         if isinstance(outcome, TransportError):
             raise outcome
+
+    def stop_webhook(self) -> None:
+        """Have updates kept for ``updates`` instead of posted; what waits is not dropped. Raises TransportError."""
+        outcome = self._call(lambda bot: bot.delete_webhook(drop_pending_updates=False))
+        if isinstance(outcome, TransportError):
+            raise outcome
+
+    def updates(self, first: int, wait: int) -> Sequence[Mapping[str, Any]]:
+        """The updates from number ``first`` on, oldest first, as Telegram sends them; it waits up to ``wait`` seconds for one.
+
+        Asking tells Telegram that all before ``first`` are safe with us, and it forgets them. Raises TransportError.
+        """
+        outcome = self._call(lambda bot: self._updates(bot, first, wait))
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
+
+    def stop_spinner(self, raw: Mapping[str, Any]) -> None:
+        """Tell the phone that its press of a button came. Only a courtesy: whether it works does not matter."""
+        if press_id := _answer(raw).get("callback_query_id"):
+            self._call(lambda bot: bot.answer_callback_query(press_id))
 
     def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
         """Telegram cannot be asked: after a lost answer a text may come twice."""
@@ -193,6 +232,12 @@ class TelegramChannel:
             if "message to delete not found" in str(error).casefold():
                 return True
             raise
+
+    async def _updates(self, bot: Bot, first: int, wait: int) -> list[dict[str, Any]]:
+        # The library's own get_updates gives up on the whole batch where it cannot read one of it.
+        asked = urlencode({"offset": first, "timeout": wait, "allowed_updates": json.dumps(WANTED)})
+        found = await bot.request.post(f"{bot.base_url}/getUpdates?{asked}", read_timeout=wait + self._timeout)
+        return list(found) if isinstance(found, list) else []
 
     async def _register(self, bot: Bot, url: str) -> bool:
         secret = self._settings.secret.get_secret_value()
@@ -248,6 +293,7 @@ class _Running:
 
 
 SETTING_RETRY = 300.0  # seconds
+CONFLICT_RETRY = 30.0  # seconds
 
 
 def _failure(error: TelegramError) -> TransportError:
@@ -259,6 +305,8 @@ def _failure(error: TelegramError) -> TransportError:
             return TransportError("later", "429", seconds, is_too_fast=True)
         case Forbidden():  # blocked us, gone, or never wrote to us
             return TransportError("stopped", "403")
+        case Conflict():  # another program reads this bot's updates, or a webhook is set
+            return TransportError("later", "409", CONFLICT_RETRY)
         case InvalidToken():  # a wrong setting of ours must not lose a text
             return TransportError("later", "401", SETTING_RETRY)
         case BadRequest() | ChatMigrated():
@@ -267,7 +315,7 @@ def _failure(error: TelegramError) -> TransportError:
             return TransportError("later", type(error).__name__)
 
 
-def routes(channel: TelegramChannel, accept: Accept) -> APIRouter:
+def routes(channel: TelegramChannel, accept: Accept, record_standing: RecordStanding) -> APIRouter:
     """The address Telegram posts to: ``/telegram``."""
     router = APIRouter()
 
@@ -276,11 +324,13 @@ def routes(channel: TelegramChannel, accept: Accept) -> APIRouter:
         if not channel.knows_secret(request.headers.get(SECRET, "")):
             raise HTTPException(403)
         raw = _json_object(await read_body(request))
-        incoming = parse_update(raw)
-        if incoming is None:
-            log.info("telegram update %s holds no message", _safe_id(raw))
+        about = f"telegram update {_safe_id(raw)}"
+        if standing := parse_standing(raw):
+            await hand_over(record_standing, standing, about=about)
+        elif incoming := parse_update(raw):
+            await hand_over(accept, incoming, about=about)
         else:
-            await hand_over(accept, incoming, about=f"telegram update {_safe_id(raw)}")
+            log.info("%s holds no message", about)
         return JSONResponse(_answer(raw))
 
     return router

@@ -14,6 +14,7 @@ class Terminal:
 
     name = "terminal"
     has_buttons = False
+    needs_start_word = False
     max_length = 1600
     rate = Rate()
 

@@ -17,6 +17,7 @@ class TwilioWhatsapp(TwilioSms):
 
     name = "whatsapp"
     path = "/whatsapp"
+    needs_start_word = False  # who writes has unblocked us
     # A little less than WhatsApp's 24 hours, so that a text that goes out at the last minute arrives before the last second.
     window = timedelta(hours=23, minutes=55)
 

@@ -97,6 +97,7 @@ ACTIONS: Mapping[str, str] = {
     "check_in_agreed": "The reporter agreed to check-ins",
     "check_in_withdrawn": "The reporter wants no more check-ins",
     "contact_ended": "The reporter came back with the code: no more messages",
+    "chat_wiped": "The reporter had the chat cleared at the vendor; what we keep stays",
     "erasure_wanted": "The reporter came back with the code and wants everything deleted",
     "feedback_good": "Feedback: good",
     "feedback_mixed": "Feedback: partly good",

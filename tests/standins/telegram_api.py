@@ -97,6 +97,7 @@ class TelegramApi(StandIn):
             itertools.count(first_update),
             itertools.count(9_001),
         )
+        self._asking: object | None = None  # the newest getUpdates; it ends the one before
         self._posting = threading.Lock()
         self._troubles: deque[tuple[Trouble, int]] = deque()
 
@@ -293,8 +294,14 @@ class TelegramApi(StandIn):
             raise Refusal(409, words)
         if offset := int(asked.get("offset", 0)):
             self._pending = [update for update in self._pending if update["update_id"] >= offset]
+        if wanted := _json(asked.get("allowed_updates", []), "allowed updates"):
+            self.webhook.allowed = tuple(wanted)  # Telegram remembers what was asked for last
+        self._asking = mine = object()
         deadline = time.monotonic() + min(float(asked.get("timeout", 0)), 2.0)
         while not self._pending and time.monotonic() < deadline and not self.stopped.is_set():
+            if self._asking is not mine:
+                words = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+                raise Refusal(409, words)
             time.sleep(0.02)
         return self._pending[: int(asked.get("limit", 100))]
 
