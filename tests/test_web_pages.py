@@ -21,6 +21,7 @@ from bot.store import lock_reporter
 from bot.web import accounts
 from bot.web.guard import came_from_here
 from tests.web_fixtures import STORY, STORY_EN, Browser, Office, caseworkers, office
+from translations import replies
 
 __all__ = ["caseworkers", "office"]
 
@@ -552,6 +553,55 @@ def test_a_translation_that_is_too_long_cannot_be_sent(office: Office) -> None:
     assert "What would be sent has 1,511 characters." in check.text
     answer = browser.post(f"{path}/reply/send", hidden(check.text) | {"sent": "x" * 1490})
     assert (answer.status_code, office.rows(CaseMessage)) == (422, [])
+
+
+def test_a_ready_reply_goes_out_in_their_language_without_a_machine(office: Office) -> None:
+    browser, path = claimed(office)
+    page = seen(browser.get(path).text)
+    assert "Ready replies written in Portuguese beforehand" in page
+    assert "Are you safe right now? If you are in danger, call 999." in page
+    check = browser.send(path, f"{path}/reply/ready", {"chosen": "reply.tomorrow", "time": "18:30"})
+    text = seen(check.text)
+    assert "It says I will write again tomorrow by 18:30." in text
+    assert "no person of this language has read it yet" in text
+    browser.post(f"{path}/reply/send", hidden(check.text))
+    assert not office.translator.asked
+    message = office.rows(Message, author="caseworker")[0]
+    sent = office.store.vault.reveal(message.body, "message", "body", message.id)["text"]
+    assert sent == replies.reply("reply.tomorrow", "pt").filled(time="18:30")  # type: ignore[union-attr]
+    page = seen(browser.get(path).text)
+    assert f"I will write again tomorrow by 18:30. Sent in Portuguese {sent}" in page
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"chosen": "reply.nonsense"}, "Please choose one of the ready replies."),
+        ({"chosen": "reply.tomorrow", "time": "soon"}, "This reply names a time."),
+    ],
+)
+def test_a_ready_reply_that_is_not_whole_is_not_sent(office: Office, form: dict[str, str], words: str) -> None:
+    browser, path = claimed(office)
+    answer = browser.send(path, f"{path}/reply/ready", form)
+    assert (answer.status_code, words in answer.text) == (422, True)
+    forged = {"token": browser.token(path), "id": str(uuid4()), "way": "ready", "to": "pt", "text": "x", "sent": "x", **form}
+    assert browser.post(f"{path}/reply/send", forged).status_code == 422
+    assert not office.rows(CaseMessage)
+
+
+def test_what_reads_wrong_is_marked_in_the_chat(office: Office) -> None:
+    browser, path = claimed(office)
+    for n in (1, 2):
+        check = browser.send(path, f"{path}/reply/preview", {"text": f"{ENGLISH} {n}"})
+        browser.post(f"{path}/reply/send", hidden(check.text))
+    with office.store.transaction() as db:
+        cases.note_event(db, office.rows(Case)[0].id, "reads_wrong")
+    page = browser.get(path).text
+    flagged = re.findall(r'(?s)<li class="line from-caseworker reads-wrong">.*?</li>', page)
+    assert len(flagged) == 1
+    assert f"{ENGLISH} 2" in flagged[0]
+    assert "The reporter says that this reads wrong." in flagged[0]
+    assert "The reporter says that our last text reads wrong" in page
 
 
 def test_whoever_asked_for_silence_is_not_written_to(office: Office) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -86,6 +86,7 @@ class Line:
     sent: Words | None
     delivery: str
     has_failed: bool
+    reads_wrong: bool = False  # the reporter said so
 
 
 def account(file: CaseFile, working: str) -> Account:
@@ -213,8 +214,13 @@ def _state_of(file: CaseFile) -> str:
 
 
 def chat(file: CaseFile, working: str) -> list[Line]:
-    """The chat of a case, oldest first."""
-    return [_line(line, file, working) for line in file.chat]
+    """The chat of a case, oldest first; what the reporter said reads wrong is marked: the last text they had got by then."""
+    lines = [_line(line, file, working) for line in file.chat]
+    for at in (action["at"] for action in file.actions if action["verb"] == "reads_wrong"):
+        theirs = [n for n, line in enumerate(lines) if line.line.author != "reporter" and line.line.at <= at]
+        if theirs:
+            lines[theirs[-1]] = replace(lines[theirs[-1]], reads_wrong=True)
+    return lines
 
 
 def _line(line: ChatLine, file: CaseFile, working: str) -> Line:

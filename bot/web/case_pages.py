@@ -15,7 +15,7 @@ from bot.case_files import CaseFile
 from bot.cases import AlreadyClaimed
 from bot.staff import SignedIn
 from bot.store import Transaction
-from bot.web import accounts, wording
+from bot.web import accounts, ready, wording
 from bot.web.desk import Desk, NotSignedIn, go_to
 
 LONGEST_NOTE = 10_000  # characters
@@ -101,6 +101,8 @@ def values_of(desk: Desk, file: CaseFile, seen: str) -> dict[str, Any]:
         "account": accounts.account(file, working),
         "lines": accounts.chat(file, working),
         "history": accounts.history(file.actions),
+        "ready_replies": ready.choices(desk, file.language),
+        "chosen_ready": "",
     }
 
 

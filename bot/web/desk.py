@@ -23,6 +23,7 @@ from bot.settings import Settings
 from bot.staff import SignedIn
 from bot.store import Store, Transaction
 from bot.web import wording
+from flows.places import DEFAULT, load_places
 from translations.machine import Translation
 
 STATIC = Path(__file__).parent / "static"
@@ -52,6 +53,7 @@ class Desk:
     settings: Settings
     translator: Translates
     templates: jinja2.Environment
+    emergency: str  # the number that ready replies name
 
     @classmethod
     def furnished(cls, store: Store, settings: Settings, translator: Translates) -> Desk:
@@ -66,7 +68,9 @@ class Desk:
         zone = ZoneInfo(settings.time_zone)
         templates.filters["moment"] = lambda at: wording.moment(at, zone)
         templates.filters["age"] = wording.age
-        return cls(store, settings, translator, templates)
+        places = load_places()
+        emergency = places.get(settings.place, places[DEFAULT]).number
+        return cls(store, settings, translator, templates, emergency)
 
     # -- who is there --------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from bot import case_files, cases
 from bot.case_files import CaseFile
 from bot.cases import CannotReply, Reply
 from bot.staff import SignedIn
-from bot.web import wording
+from bot.web import ready, wording
 from bot.web.case_pages import plain
 from bot.web.desk import Desk, asked_for_a_part, go_to
 from translations import catalog
@@ -26,8 +26,9 @@ LONGEST = 1500  # characters of a text that goes out
 class Draft:
     """A reply before it is sent.
 
-    ``way``: same (the reporter reads the caseworkers' language), machine (translated), none (it goes as written).
-    ``machine``: the machine's own words; ``back``: ``sent`` translated back, empty when that could not be had.
+    ``way``: same (the reporter reads the caseworkers' language), machine (translated), none (it goes as written), ready (written
+    beforehand in their language). ``machine``: the machine's own words; ``back``: ``sent`` translated back, empty when that could
+    not be had; ``ready``, ``time``: which ready reply, and what it leaves open.
     """
 
     id: UUID
@@ -39,6 +40,9 @@ class Draft:
     engine: str = ""
     back: str = ""
     flags: tuple[str, ...] = ()
+    chosen: str = ""
+    time: str = ""
+    review: str = ""
 
     @property
     def goes_out(self) -> str:
@@ -55,11 +59,12 @@ def routes(desk: Desk) -> APIRouter:
     def box(request: Request, template: str, member: SignedIn, file: CaseFile, problem: str = "", **values: Any) -> Response:
         """The reply box: alone for htmx, else with a page round it."""
         page = "_as_is.html" if asked_for_a_part(request) else "reply.html"
-        values |= {
+        values = {"text": "", "chosen_ready": "", **values} | {
             "case": file.row,
             "language": wording.tongue(file.language),
             "working": wording.tongue(desk.settings.working_language),
             "problem": problem,
+            "ready_replies": ready.choices(desk, file.language),
         }
         return desk.page(page, member, 422 if problem else 200, box=desk.rendered(template, member, **values), **values)
 
@@ -87,6 +92,24 @@ def routes(desk: Desk) -> APIRouter:
         draft = _translated_back(desk, draft)
         return box(request, "_reply_check.html", member, file, _too_long(draft), draft=draft)
 
+    @router.post("/cases/{case}/reply/ready", dependencies=own_form)
+    def ready_reply(
+        request: Request,
+        case: UUID,
+        chosen: Annotated[str, Form()] = "",
+        time: Annotated[str, Form()] = "",
+    ) -> Response:
+        """A reply that was written beforehand in the reporter's language: looked at before it goes, as any other."""
+        with desk.at_work(request) as (db, member):
+            file = case_files.open_file(db, member, case)
+        try:
+            draft = _from_ready(desk, uuid4(), chosen, file.language or "", time)
+        except ready.NotReady as missing:
+            return box(request, "_reply_write.html", member, file, str(missing), chosen_ready=chosen)
+        if problem := _problem(draft.text, file.is_mine, file.can_reply):
+            return box(request, "_reply_write.html", member, file, problem)
+        return box(request, "_reply_check.html", member, file, draft=draft)
+
     @router.post("/cases/{case}/reply/change", dependencies=own_form)
     def change(request: Request, case: UUID, text: Annotated[str, Form()] = "") -> Response:
         with desk.at_work(request) as (db, member):
@@ -106,17 +129,26 @@ def routes(desk: Desk) -> APIRouter:
         engine: Annotated[str, Form()] = "",
         back: Annotated[str, Form()] = "",
         flags: Annotated[list[str], Form()] = [],  # noqa: B006
+        chosen: Annotated[str, Form()] = "",
+        time: Annotated[str, Form()] = "",
     ) -> Response:
         working = desk.settings.working_language
         sent = plain(sent) if way == "machine" else plain(text)
         kept = tuple(f for f in flags if f in wording.FLAGS and f != "edited")
         kept += ("edited",) if way == "machine" and sent != plain(machine) else ()
         draft = Draft(id, plain(text), to or working, way, sent, plain(machine), engine, plain(back), kept)
-        problem = _too_long(draft) or ("" if sent and draft.text else "There is nothing to send yet.")
+        if way == "ready":
+            try:
+                draft = _from_ready(desk, id, chosen, to, time)
+            except ready.NotReady:
+                draft = replace(draft, sent="")
+        problem = _too_long(draft) or ("" if draft.sent and draft.text else "There is nothing to send yet.")
         with desk.at_work(request) as (db, member):
             if not problem:
                 try:
-                    said = Reply(draft.text, working, draft.goes_out, to if way == "machine" else working, engine, kept, id)
+                    said = Reply(
+                        draft.text, working, draft.goes_out, to if way in ("machine", "ready") else working, engine, kept, id
+                    )
                     cases.reply(db, member, case, said)
                     return go_to(f"/cases/{case}#chat-end")
                 except CannotReply as refusal:
@@ -143,6 +175,12 @@ def _too_long(draft: Draft) -> str:
     if len(draft.goes_out) <= LONGEST:
         return ""
     return f"What would be sent has {len(draft.goes_out):,} characters. {LONGEST:,} are the most: please shorten it."
+
+
+def _from_ready(desk: Desk, id: UUID, msgid: str, language: str, time: str) -> Draft:
+    """Raises ready.NotReady."""
+    found = ready.written(desk, msgid, language, time)
+    return Draft(id, found.means, language, "ready", found.text, chosen=msgid, time=time, review=found.review)
 
 
 def _drafted(desk: Desk, text: str, to: str | None) -> Draft:

@@ -102,6 +102,7 @@ ACTIONS: Mapping[str, str] = {
     "feedback_good": "Feedback: good",
     "feedback_mixed": "Feedback: partly good",
     "feedback_bad": "Feedback: not good",
+    "reads_wrong": "The reporter says that our last text reads wrong",
     "asked_again": "The reporter was asked for something they had already told (a retell)",
     "check_in_due": "A check-in was due; it is left to whoever holds the case",
     "check_ins_ended": "The reporter wants no more check-ins",
@@ -112,6 +113,11 @@ ACTIONS: Mapping[str, str] = {
     "said_safe": "Check-in: the reporter said they are safe",
     "said_not_safe": "The reporter said they are not safe",
     "gave_no_answer": "Check-in: the answer was not clear",
+}
+REVIEWS: Mapping[str, str] = {
+    "source": "Written by us in this language. No machine translated it.",
+    "reviewed": "Written beforehand and read by a person of this language. No machine translated it.",
+    "unreviewed": "Written beforehand; no person of this language has read it yet.",
 }
 LIKELY_FROM = 0.8  # confidence
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from bot import cases
 from bot.models import Case
 from tests.browser.test_console import CHROMIUM, Visit, chromium, served
 from tests.web_fixtures import Office, caseworkers, office
@@ -122,3 +123,24 @@ def test_a_lead_looks_after_the_team(served: tuple[Office, str], desks: list[Vis
     expect(page.get_by_text("has left")).to_be_visible()
     page.get_by_role("link", name="What the team did").click()
     amira.looks_well("6-log")
+
+
+def test_a_ready_reply_is_chosen_looked_at_and_sent(served: tuple[Office, str], desks: list[Visit]) -> None:
+    office, amira = served[0], desks[0]
+    case, page = office.report({"language": "ar", "story": ["صرخ رجل في وجهي"]}, risk=2), desks[0].page
+    page.goto(f"/cases/{case}")
+    press(page, "Claim this case")
+    page.get_by_text("Ready replies").click()
+    amira.looks_well("1-list")
+    page.get_by_label("I will write again tomorrow").check()
+    page.get_by_label("Time (for a reply").fill("18:30")
+    press(page, "See what they will read")
+    expect(page.locator("#reply .original")).to_have_css("direction", "rtl")
+    amira.looks_well("2-check")
+    press(page, "Send")
+    expect(page.get_by_text("Waiting to be sent")).to_be_visible()
+    with office.store.transaction() as db:
+        cases.note_event(db, case, "reads_wrong")
+    page.reload()
+    expect(page.get_by_text("The reporter says that this reads wrong.")).to_be_visible()
+    amira.looks_well("3-reads-wrong")
