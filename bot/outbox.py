@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,6 +35,7 @@ NEWS_FOR = timedelta(hours=1)  # the words of a text are kept this long after it
 UNSENT = ("queued", "sending", "held", "invited")
 LOOK_AHEAD = timedelta(milliseconds=100)  # a text is taken this long before its sender is free, so that no moment goes unused
 USED = 0.97  # of the rate we may send at: texts that are pushed together on the way still keep to it
+FRESH = 1.0  # seconds after its claim within which a text is handed over without another look
 AT_ONCE = 100  # texts put behind a busy sender in one transaction
 CLOCKS_DIFFER = timedelta(seconds=30)  # between the vendor's and ours
 # A vendor's news may come late or out of order: a text only ever moves to a higher step.
@@ -65,6 +66,7 @@ class Outgoing:
     address_id: UUID | None = None
     author: str = "bot"
     not_before: datetime | None = None  # its sender is busy until then
+    claimed_at: float = field(default_factory=time.monotonic)
 
 
 def put(
@@ -147,12 +149,13 @@ def deliver(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing) -
 
 
 def _is_still_wanted(store: Store, outgoing: Outgoing) -> bool:
-    """Wait for its moment; somebody may have taken it back meanwhile."""
-    if outgoing.not_before is None:
+    """Wait for its moment; somebody may have taken it back meanwhile, or taken it up while this machine stood still."""
+    if outgoing.not_before is None and time.monotonic() - outgoing.claimed_at < FRESH:
         return True
-    time.sleep(max(0.0, (outgoing.not_before - clock.now()).total_seconds()))
+    if outgoing.not_before is not None:
+        time.sleep(max(0.0, (outgoing.not_before - clock.now()).total_seconds()))
     with store.reading() as db:
-        return db.execute(_WANTED, {"taken": outgoing.id}).scalar() is not None
+        return db.execute(_WANTED, {"taken": outgoing.id, "try": outgoing.attempts}).scalar() is not None
 
 
 def _hand_over(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing) -> str:
@@ -571,6 +574,7 @@ _IN_TURN = (
     _FIRST_DUE.where(_message.state == "queued", _message.author == "check_in"),
 )
 _WANTED = sa.select(_message.id).where(_message.id == sa.bindparam("taken"), _message.state == "sending")
+_WANTED = _WANTED.where(_message.attempts == sa.bindparam("try"))
 _NEXT_FREE = sa.select(sa.func.min(_sender.free_at, type_=_sender.free_at.type)).where(_sender.free_at > _soon)
 _FREE_AT = sa.select(_sender.free_at).where(_sender.id == sa.bindparam("sender")).with_for_update()
 _RESERVE = sa.update(Sender.__table__).where(_sender.id == sa.bindparam("sender"))  # type: ignore[attr-defined]

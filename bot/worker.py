@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import audit, checkins, inbox, outbox, retention, sessions, staff, vendor_copies, waking, work_copies
+from bot import audit, checkins, inbox, outbox, retention, sessions, staff, vendor_copies, waking, work_copies, wrong_times
 from bot.clock import now
 from bot.conversation import Conversation
 from bot.inbox import Claimed
@@ -71,6 +71,7 @@ class Worker:
         if self._store.engine.dialect.name == "sqlite":
             with self._store.transaction() as db:
                 inbox.forget_leases(db)
+        self._tick("mend what a wrong clock left", self.mend_times)
         clock = self._clock()
         with ThreadPoolExecutor(TALKERS, "talker") as talkers, ThreadPoolExecutor(SENDERS, "sender") as senders:
             threads = [
@@ -192,6 +193,7 @@ class Worker:
 
     def _clock(self) -> BackgroundScheduler:
         """APScheduler only ticks: what is due stands in the tables, so a missed tick or a restart loses nothing."""
+        watch = wrong_times.Watch()
         clock = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
         for seconds, what, tick in (
             (1, "translate and classify", self.process_copies),
@@ -203,6 +205,7 @@ class Worker:
             (600, "erase what is past its time", self.purge),
             (3600, "send the head of the read log", self.send_head),
             (60, "follow the database's clock", lambda: follow_clock(self._store)),
+            (1, "mend what a wrong clock left", lambda: self.mend_times() if watch.was_put_back() else 0),
         ):
             clock.add_job(self._tick, "interval", seconds=seconds, args=(what, tick))
         return clock
@@ -285,6 +288,14 @@ class Worker:
             self._conversation.offer_again(db)
             outbox.erase_late(db)
             return sessions.erase_expired(db)
+
+    def mend_times(self) -> int:
+        with self._store.transaction() as db:
+            mended = wrong_times.mend(db)
+        if mended:
+            log.warning("the clock was put back: %d leases and waits were shortened", mended)
+            self._wake()
+        return mended
 
     def purge(self) -> retention.Erased:
         limits = retention.Limits(timedelta(days=self._settings.case_days), timedelta(days=self._settings.reporter_days))
