@@ -22,7 +22,7 @@ torture: ## kill and cut off everything for 25 minutes and count what is lost (A
 	@.venv/bin/python -m tests.torture $(ARGS)
 
 bench: ## measure speed, memory and size on this machine
-	@./setup
+	@./setup --dev
 	@.venv/bin/python -m bench $(ARGS)
 
 evaluate: ## measure translation, detection and understanding on held-out texts

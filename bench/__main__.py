@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import flow, machine, memory, start, webhook
+from bench import flow, machine, memory, scale, start, webhook
 from bench.results import Finding, heading, table
 
 Measurement = Callable[[], Iterator[Finding]]
@@ -17,6 +17,7 @@ ALL: Mapping[str, Sequence[Measurement]] = {
     "start": (start.first_reply, start.size),
     "memory": (memory.processes,),
     "webhook": (webhook.latency, webhook.loss, webhook.sqlite, webhook.postgresql),
+    "scale": (scale.surge, scale.workers, scale.pacing),
 }
 
 

@@ -55,8 +55,8 @@ class Installation:
 
 
 @contextmanager
-def installed(database: str = "") -> Iterator[Installation]:
-    """An empty installation with a team and the stand-in for Twilio beside it; gone afterwards."""
+def installed(database: str = "", segments_per_second: float = 0) -> Iterator[Installation]:
+    """An empty installation with a team and the stand-in for Twilio beside it; gone afterwards. 0: it sends as fast as it can."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         vendor = stack.enter_context(_ended(_stand_in()))
@@ -75,7 +75,7 @@ def installed(database: str = "") -> Iterator[Installation]:
             "TELLONCE_TWILIO_AUTH_TOKEN": AUTH_TOKEN,
             "TELLONCE_TWILIO_NUMBER": NUMBER,
             "TELLONCE_TWILIO_API_URL": api,
-            "TELLONCE_TWILIO_SEGMENTS_PER_SECOND": "0",
+            "TELLONCE_TWILIO_SEGMENTS_PER_SECOND": str(segments_per_second),
         }
         settings = _settings(said)
         store = app.set_up_store(settings)

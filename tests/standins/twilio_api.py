@@ -57,6 +57,7 @@ class SentMessage:
     error_code: int | None = None
     segments: int = 1
     content_sid: str = ""
+    taken: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -445,6 +446,8 @@ class TwilioApi(StandIn):
             case "GET", "/standin/sent":
                 shown = [self._record(message) for message in list(self.sent)]
                 return Reply(200, [record for record in shown if call.query.get("to", record["to"]) == record["to"]])
+            case "GET", "/standin/pace":
+                return Reply(200, [[message.taken, message.segments] for message in list(self.sent)])
             case "POST", "/standin/deliver":
                 wish: dict[str, str] = json.loads(call.body)
                 posted = self.deliver(wish.pop("number"), wish.pop("body"), **wish)
