@@ -84,25 +84,33 @@ def open_case(
     """Seal what a reporter told to their team and put it into the queue, in the caller's commit.
 
     ``reporter``: the locked Reporter row. ``report``: {"role", "story": […], "perception", "when", …, "language"}; its perception
-    is kept apart. ``kind`` report means confirmed by them; any other says why a person must look. ``receipt``: the verifier of
-    the code they get.
+    is kept apart. ``kind`` report means confirmed by them; any other says why a person must look: ``emergency``, for one, holds
+    the words of danger of a report that is not sent yet, and becomes its case when it comes. ``receipt``: the verifier of the
+    code they get.
     """
     seal = staff.team_seal(db, reporter.team_id)
     told = dict(report or {})
     perceived = told.pop("perception", None)
     report_id = _seal_report(db, reporter.team_id, seal, told, is_confirmed=kind == "report") if told else None
-    row = Case(
-        team_id=reporter.team_id,
-        reporter_id=reporter.id,
-        report_id=report_id,
-        reference=_new_reference(),
-        kind=kind,
-        risk=risk,
-    )
-    db.insert(row)
-    act(db, row.id, None, "opened")
+    if told and (alarm := db.execute(_ALARM, {"reporter": reporter.id}).one_or_none()):
+        opened = Opened(alarm.id, alarm.reference)
+        changes = {"report_id": report_id, "kind": kind, "risk": max(risk, alarm.risk), "is_unread": True}
+        db.execute(sa.update(Case).where(_case.id == alarm.id).values(**changes))
+        act(db, alarm.id, None, "report_came")
+    else:
+        row = Case(
+            team_id=reporter.team_id,
+            reporter_id=reporter.id,
+            report_id=report_id,
+            reference=_new_reference(),
+            kind=kind,
+            risk=risk,
+        )
+        db.insert(row)
+        opened = Opened(row.id, row.reference)
+        act(db, row.id, None, "opened")
     if perceived:
-        mine = Perception(case_id=row.id, team_key_id=seal.team_key, sealed=b"")
+        mine = Perception(case_id=opened.id, team_key_id=seal.team_key, sealed=b"")
         mine.sealed = seal.seal({"who": told.get("role", "victim"), "text": perceived}, "perception", mine.id)
         db.insert(mine)
     if report_id:
@@ -113,10 +121,10 @@ def open_case(
             "where": told.get("where"),
         }
         texts["remarks"] = "\n".join(told.get("remarks", ()))
-        work_copies.put(db, row.id, report_id, told.get("language"), texts, classify=True)
+        work_copies.put(db, opened.id, report_id, told.get("language"), texts, classify=True)
     if receipt:
-        db.insert(Receipt(case_id=row.id, verifier=receipt))
-    return Opened(row.id, row.reference)
+        db.insert(Receipt(case_id=opened.id, verifier=receipt))
+    return opened
 
 
 def _seal_report(db: Transaction, team: UUID, seal: TeamSeal, told: Mapping[str, Any], is_confirmed: bool) -> UUID:
@@ -171,6 +179,12 @@ def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0
 
 # Asked for every text that comes in, so built once: building costs more than running.
 _OF = sa.select(*_case).where(_case.reporter_id == sa.bindparam("reporter")).order_by(_case.opened_at.desc())
+_ALARM = (
+    sa.select(*_case)
+    .where(_case.reporter_id == sa.bindparam("reporter"), _case.kind == "emergency", _case.state == "open")
+    .where(_case.report_id.is_(None))
+    .limit(1)
+)
 
 
 def owner_and_latest_of(db: Transaction, reporter: UUID) -> tuple[Any, Any]:
@@ -228,7 +242,8 @@ def _take_over_unfinished(db: Transaction, case: Any, reporter: Any) -> None:
     if session.flow == "report":
         kept = db.vault.reveal(session.body, "flow_session", "body", session.id)
         language = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language")
-        for text in _texts_of(kept["position"]["facts"] if kept["position"] else kept["before"]):
+        facts = kept["position"]["facts"] if kept["position"] else kept["before"]
+        for text in [*_texts_of(facts), *filter(None, [kept.get("held")])]:
             add_reporter_message(db, case, text, language=language, message=None)
     db.execute(sa.update(FlowSession).where(_session.id == session.id).values(is_over=True, body=None))
 
@@ -236,7 +251,7 @@ def _take_over_unfinished(db: Transaction, case: Any, reporter: Any) -> None:
 def _texts_of(facts: Mapping[str, Any]) -> list[str]:
     """The reporter's own words among the facts of an unfinished report, in the order they are asked for."""
     found: list[str] = []
-    for fact in ("first", "story", "perception", "when", "where", "remarks"):
+    for fact in ("first", "story", "perception", "when", "earlier", "where", "remarks"):
         told = facts.get(fact) or ()
         found += [told] if isinstance(told, str) else told
     return [text for text in found if text != SKIPPED]

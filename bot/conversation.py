@@ -22,7 +22,7 @@ from bot.messages import Channel, Windowed
 from bot.models import FlowSession
 from bot.sessions import LONG_SILENCE, UNFINISHED_LIVES, Session, Situation
 from bot.store import Store, Transaction, lock_reporter
-from bot.understanding import SILENT, Nlu, as_number, is_account, pick_answer
+from bot.understanding import SILENT, Nlu, Understanding, as_number, is_account, pick_answer
 from flows import engine
 from flows.model import Event, Flow, FlowError, Option, Position, Turn
 from translations import catalog, detect
@@ -158,7 +158,8 @@ class Conversation:
             if catalog.matches_word(text, need):
                 plan = replace(plan, events=(Event("safeguarding_words", {"need": need}), *plan.events))
         if catalog.matches_word(text, "emergency"):
-            plan = replace(plan, events=(Event("emergency_words", {}), *plan.events))
+            others = (event for event in plan.events if event.name != "emergency_words")  # a machine's guess adds nothing to them
+            plan = replace(plan, events=(Event("emergency_words", {}), *others))
         return plan
 
     def _returning(self, before: Situation, message: Claimed) -> Plan | None:
@@ -236,15 +237,17 @@ class Conversation:
         """Start the report; first words that already tell something are the story and are not asked for again."""
         known = {k: v for k, v in facts.items() if k != "first"}
         first = facts.get("first", "")
+        guess: tuple[Event, ...] = ()
         if first.strip() and not _is_greeting(first):
             understood = self._nlu.understand(first, language)
+            guess = _danger_in(understood)
             if is_account(first, understood):
                 known |= {"story": [first], "told": sorted(understood.told)}
                 known |= {"unread": "yes"} if understood.is_silent else {}
             else:
                 known["remarks"] = [first, *known.get("remarks", ())]
         turn = engine.begin(self._flows["report"], known)
-        events = turn.events if catalog.has(language) else (_said("language.unsupported"), *turn.events)
+        events = (*guess, *turn.events) if catalog.has(language) else (*guess, _said("language.unsupported"), *turn.events)
         if catalog.matches_word(first, "person"):
             return self._person_wanted(Plan(events, _session_of("report", turn), language))
         return Plan(events, _session_of("report", turn), language)
@@ -313,9 +316,7 @@ class Conversation:
             understood = self._nlu.understand(text, language)
             answer = pick_answer(ask, labels, text, language, understood)
         turn = engine.advance(flow, position, answer)
-        events = (*kept, *turn.events)
-        if understood.intent == "in_danger" and understood.confidence >= DANGER_CONFIDENCE:
-            events = (Event("emergency_words", {}), *events)
+        events = (*_danger_in(understood), *kept, *turn.events)
         return Plan(events, _session_of(session.flow, turn, session), language)
 
     def _again(self, session: Session, language: str | None) -> Plan:
@@ -385,6 +386,13 @@ def _wiped(before: Situation) -> Plan:
 
 def _said(msgid: str, options: Sequence[Option] = ()) -> Event:
     return Event("said", {"msgid": msgid, "values": {}, "options": list(options)})
+
+
+def _danger_in(understood: Understanding) -> tuple[Event, ...]:
+    """What a machine that hears danger leads to: it may be wrong, so it only ever adds the emergency number and a caseworker's look."""
+    if understood.intent == "in_danger" and understood.confidence >= DANGER_CONFIDENCE:
+        return (Event("emergency_words", {"is_guess": True}),)
+    return ()
 
 
 def _session_of(flow: str, turn: Turn, before: Session | None = None) -> Session | None:

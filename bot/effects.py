@@ -24,6 +24,7 @@ ANONYMOUS_LIVES = timedelta(hours=24)
 CODE_TRIES_EVERY = timedelta(hours=1)
 SAFEGUARDED: tuple[catalog.Kind, ...] = ("self_harm", "child_risk", "adult_risk")
 PURPOSES = ("contact", "check_in")
+KEEPS_THE_TEXT = frozenset({"case_message", "kept_for_a_person"})  # events that put the whole text into a case
 
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
 _message: Any = Message.__table__.c  # type: ignore[attr-defined]
@@ -68,6 +69,7 @@ class Scene:
     message: Claimed | None
     voice: Voice
     texts: list[str] = field(default_factory=list)
+    urgent: list[str] = field(default_factory=list)  # said before them, in a text that a claim does not take back
     options: Sequence[Option] = ()
     changes: dict[str, Any] = field(default_factory=dict)
     case: UUID | None = None
@@ -122,17 +124,17 @@ def perform(
 
 def _send(scene: Scene, channel: Channel) -> None:
     """All texts of one turn go out as one message: fewer buzzes on a shared phone, fewer parts to pay for."""
-    if not scene.texts:
-        return
     choices = _choices(scene.options, scene.language)
     text = "\n".join(scene.texts)
     if choices and not channel.has_buttons:
         text += "".join(f"\n{c.number} {c.label}" for c in choices)
-    pieces = split_text(text, channel.max_length)
+    pieces = split_text(text, channel.max_length) if text else []
+    address = scene.message.address_id if scene.message else None
+    place = scene.message.place if scene.message else None
+    if scene.urgent:
+        outbox.put(scene.db, scene.before.reporter.id, "\n".join(scene.urgent), author="emergency", address=address, place=place)
     for piece in pieces:
         with_choices = choices if piece is pieces[-1] else []
-        address = scene.message.address_id if scene.message else None
-        place = scene.message.place if scene.message else None
         outbox.put(
             scene.db, scene.before.reporter.id, piece, author=scene.author, address=address, choices=with_choices, place=place
         )
@@ -148,6 +150,11 @@ def _choices(options: Sequence[Option], language: str) -> list[Choice]:
 
 
 def _say(scene: Scene, values: Mapping[str, Any]) -> None:
+    scene.texts.append(_worded(scene, values["msgid"], values["values"]))
+    scene.options = values["options"] or scene.options
+
+
+def _worded(scene: Scene, msgid: str, values: Mapping[str, Any] = {}) -> str:
     fitting = {
         "receipt": " ".join(scene.plan.receipt[i : i + 4] for i in range(0, 16, 4)),
         "reference": scene.reference,
@@ -155,8 +162,7 @@ def _say(scene: Scene, values: Mapping[str, Any]) -> None:
         "organisation": scene.voice.organisation,
     }
     fitting |= {str(need): scene.voice.helps_with(need) for need in SAFEGUARDED}
-    scene.texts.append(catalog.render(values["msgid"], scene.language, **{**fitting, **values["values"]}))
-    scene.options = values["options"] or scene.options
+    return catalog.render(msgid, scene.language, **{**fitting, **values})
 
 
 def _confirm_report(scene: Scene, values: Mapping[str, Any]) -> None:
@@ -208,10 +214,11 @@ def _add_to_case(scene: Scene, _values: Mapping[str, Any]) -> None:
     )
 
 
-def _warn(scene: Scene, _values: Mapping[str, Any]) -> None:
+def _warn(scene: Scene, values: Mapping[str, Any]) -> None:
     """Emergency words: the emergency number at most once an hour, even in a claimed case, and the caseworkers are alerted."""
-    if scene.about:
-        cases.note_event(scene.db, scene.about, "emergency_words", at_least_risk=cases.EMERGENCY)
+    is_shown = _alert(
+        scene, "danger_guessed" if values.get("is_guess") else "emergency_words", is_guess=bool(values.get("is_guess"))
+    )
     scene.is_in_danger = True
     last = scene.before.reporter.emergency_said_at
     if scene.before.reporter.state == "opted_out" and "state" not in scene.changes:
@@ -219,7 +226,32 @@ def _warn(scene: Scene, _values: Mapping[str, Any]) -> None:
     if "emergency_said_at" in scene.changes or (last and last > clock.now() - EMERGENCY_TEXT_EVERY):
         return
     scene.changes["emergency_said_at"] = clock.now()
-    _say(scene, {"msgid": "emergency.now", "values": {}, "options": []})
+    scene.urgent.append(_worded(scene, "emergency.now"))
+    if is_shown:
+        scene.urgent.append(_worded(scene, "emergency.shown"))
+
+
+def _alert(scene: Scene, verb: str, *, is_guess: bool = False) -> bool:
+    """A caseworker sees danger at once, in the case there is or in one that is opened for it. True: she sees this text, not sent yet.
+
+    That case holds this one text of an unfinished report and no more; where only the machine thinks so, not even that
+    (docs/decisions/0007).
+    """
+    if scene.message is None:
+        return False
+    known = scene.before.owner or scene.before.latest
+    if scene.about is None:
+        risk = cases.NOT_SURE if is_guess else cases.EMERGENCY
+        scene.case = cases.open_case(scene.db, scene.before.reporter, None, kind="emergency", risk=risk).id
+        known = cases.find(scene.db, scene.case)
+    if scene.about is not None:
+        cases.note_event(scene.db, scene.about, verb, at_least_risk=cases.NOT_SURE if is_guess else cases.EMERGENCY)
+    is_kept = any(event.name in KEEPS_THE_TEXT for event in scene.plan.events)
+    if is_guess or is_kept or known is None or known.id != scene.about or known.kind != "emergency" or known.report_id:
+        return False
+    message, language = scene.message, scene.plan.language
+    cases.add_reporter_message(scene.db, known, message.text, language=language, message=message.id)
+    return scene.before.owner is None
 
 
 def _fall_silent(scene: Scene, _values: Mapping[str, Any], state: str = "silent") -> None:
@@ -293,14 +325,15 @@ def _raise_risk(scene: Scene, _values: Mapping[str, Any]) -> None:
 def _safeguard(scene: Scene, values: Mapping[str, Any]) -> None:
     """Words of self-harm, or of a child or an adult at risk: who helps, once an hour, and the caseworkers see it first."""
     need = values["need"]
-    if scene.about:
-        cases.note_event(scene.db, scene.about, f"{need}_words", at_least_risk=cases.EMERGENCY)
+    is_shown = _alert(scene, f"{need}_words")
     scene.is_in_danger = True
     said = {**scene.before.profile.get("safeguarded", {}), **scene.remembers.get("safeguarded", {})}
     if scene.before.owner or said.get(need, "") > (clock.now() - EMERGENCY_TEXT_EVERY).isoformat():
         return
     scene.remembers["safeguarded"] = {**said, need: clock.now().isoformat()}
-    _say(scene, {"msgid": f"safeguard.{need}", "values": {}, "options": []})
+    scene.texts.append(_worded(scene, f"safeguard.{need}"))
+    if is_shown:
+        scene.texts.append(_worded(scene, "emergency.shown"))
 
 
 def _note_code_try(scene: Scene, values: Mapping[str, Any]) -> None:

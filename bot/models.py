@@ -160,7 +160,7 @@ class Message(SQLModel, table=True):
     reporter_id: UUID = Field(foreign_key="reporter.id")
     address_id: UUID | None = Field(default=None, foreign_key="address.id", index=True, ondelete="SET NULL")
     direction: str
-    author: str  # reporter | bot | caseworker | check_in | invitation
+    author: str  # reporter | bot | caseworker | check_in | invitation | emergency (the one text that a claim leaves)
     sequence: int
     state: str
     body: bytes | None = None
@@ -272,7 +272,7 @@ class Case(SQLModel, table=True):
     reporter_id: UUID = Field(foreign_key="reporter.id", index=True)
     report_id: UUID | None = Field(default=None, foreign_key="report.id")
     reference: str = Field(unique=True)
-    kind: str = "report"  # report | person_wanted | not_understood | fault
+    kind: str = "report"  # report | person_wanted | unconfirmed | emergency | cannot_be_answered | fault
     state: str = "open"  # open | claimed | closed
     risk: int = 0  # 0 unknown or none said, 1 not sure, 2 not safe, 3 emergency words
     is_unread: bool = True

@@ -111,7 +111,7 @@ def _last_address(db: Transaction, reporter: UUID) -> UUID | None:
     return found
 
 
-def cancel_queued(db: Transaction, reporter: UUID, authors: Sequence[str] = ("bot", "check_in", "caseworker")) -> int:
+def cancel_queued(db: Transaction, reporter: UUID, authors: Sequence[str] = ("bot", "check_in", "emergency", "caseworker")) -> int:
     """Take back what has not gone out yet; its words are erased. Returns how many.
 
     A text that is being handed over at this moment may still arrive, but a failed hand-over is not tried again.

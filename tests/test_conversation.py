@@ -218,6 +218,62 @@ def test_danger_that_only_understanding_sees_adds_the_emergency_text(tmp_path: P
         assert rendered("emergency.now") in caller.says("he came back and is banging")
 
 
+def test_words_of_danger_in_a_report_not_sent_are_shown_at_once_and_nothing_else_is(exchange: Exchange) -> None:
+    caller = exchange.reports(STORY, "1", "1")
+    heard = caller.says("help me now he has a knife")
+    assert rendered("emergency.now") in heard and rendered("emergency.shown") in heard
+    assert (exchange.case().kind, exchange.case().risk) == ("emergency", cases.EMERGENCY)
+    assert exchange.file().report == {} and [line.text for line in exchange.file().chat] == ["help me now he has a knife"]
+    assert rendered("emergency.shown") not in caller.says("Bus 14, Hill Road")
+    assert [line.text for line in exchange.file().chat] == ["help me now he has a knife"]
+
+
+def test_a_report_becomes_the_case_that_its_words_of_danger_opened(exchange: Exchange) -> None:
+    caller = exchange.reports(f"he has a knife, {STORY}", *VICTIM[1:])
+    assert len(exchange.rows(cases.Case)) == 1
+    assert (exchange.case().kind, exchange.case().risk) == ("report", cases.EMERGENCY)
+    assert exchange.file().report["story"] == [f"he has a knife, {STORY}"] and exchange.case().reference in caller.heard[-1]
+    assert "report_came" in [a["verb"] for a in exchange.file().actions]
+
+
+def test_a_report_erased_unsent_leaves_only_its_words_of_danger(exchange: Exchange) -> None:
+    exchange.reports(STORY, "1", "they are outside my door")
+    with clock.frozen(clock.now() + timedelta(days=31)), exchange.store.transaction() as db:
+        assert sessions.erase_expired(db) == 1
+    assert [line.text for line in exchange.file().chat] == ["they are outside my door"] and exchange.file().report == {}
+
+
+@pytest.mark.parametrize("words", ["I want to die", "I am 12 and they hit me", "my carer hits me"])
+def test_words_of_self_harm_or_of_someone_at_risk_are_shown_at_once_too(exchange: Exchange, words: str) -> None:
+    caller = exchange.caller()
+    assert rendered("emergency.shown") in caller.says(words)
+    assert (exchange.case().kind, exchange.case().risk) == ("emergency", cases.EMERGENCY)
+    assert [line.text for line in exchange.file().chat] == [words]
+
+
+def test_a_claim_leaves_the_emergency_text_and_silence_takes_it_back(exchange: Exchange) -> None:
+    for word, heard in ((None, [rendered("emergency.now") + "\n" + rendered("emergency.shown")]), ("silence", [])):
+        caller = exchange.caller(f"+44{len(heard)}")
+        caller.writes("help me now he has a knife")
+        exchange.telephone.answer()
+        if word:
+            caller.writes(word)
+            exchange.telephone.answer()
+        else:
+            exchange.claims()
+        exchange.telephone.send()
+        assert caller.heard == heard
+
+
+def test_danger_that_only_understanding_hears_counts_in_the_first_text_and_shows_no_word(tmp_path: Path) -> None:
+    nlu = FakeNlu({STORY: Understanding("in_danger", 0.9)})
+    with open_exchange(tmp_path, nlu) as exchange:
+        heard = exchange.caller().says(STORY)
+        assert rendered("emergency.now") in heard and rendered("emergency.shown") not in heard
+        assert (exchange.case().kind, exchange.case().risk) == ("emergency", cases.NOT_SURE)
+        assert exchange.file().chat == [] and "danger_guessed" in [a["verb"] for a in exchange.file().actions]
+
+
 def test_emergency_words_of_one_who_opted_out_alert_the_caseworkers_without_a_text(exchange: Exchange) -> None:
     caller = exchange.reports()
     caller.says("STOP")
@@ -358,6 +414,26 @@ def test_a_claim_takes_over_what_an_unfinished_report_already_told(exchange: Exc
     case = exchange.claims()
     assert session(exchange) is None
     assert [line.text for line in exchange.file(case).chat] == [WITNESS_STORY, "They shouted about it", "Today"]
+
+
+def test_a_claim_loses_nothing_of_what_waited_for_an_answer(exchange: Exchange) -> None:
+    with clock.frozen(clock.now()) as move:
+        caller = exchange.reports()
+        for text in ("new", WITNESS_STORY, "1", "2", "They shouted about it", "Today", "At the mosque"):
+            caller.says(text)
+        move(clock.now() + timedelta(days=5))
+        assert rendered("resume.ask") in caller.says("He was there again")
+        case = exchange.claims()
+        told = [WITNESS_STORY, "They shouted about it", "Today", "At the mosque", "He was there again"]
+        assert [line.text for line in exchange.file(case).chat] == told
+
+
+def test_a_claim_takes_over_what_was_told_of_earlier_times(tmp_path: Path) -> None:
+    nlu = FakeNlu({STORY: Understanding("report", 0.9, frozenset({"when"}))})
+    with open_exchange(tmp_path, nlu) as exchange:
+        exchange.reports("he has a knife", STORY, "1", "1", "My headscarf", "It is the third time")
+        case = exchange.claims()
+        assert "It is the third time" in [line.text for line in exchange.file(case).chat]
 
 
 def test_what_was_told_before_a_fault_is_there_when_its_case_is_claimed(exchange: Exchange) -> None:
