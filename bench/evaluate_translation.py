@@ -25,6 +25,9 @@ from translations import apertium, catalog, machine, packages
 from translations.detect import OTHERS, language_of
 
 HERE = Path(__file__).parent
+# set: thresholds were set on it; held out: it judges them; fresh: written after the rules; "doubt set": the doubt was fitted on it,
+# "doubt test": written beside it and judges it; last: written before the glossary and looked at after everything.
+PARTS = ("set", "held out", "fresh", "doubt set", "doubt test", "last")
 FLAGS_FOR_EVERYTHING = frozenset({"rough_gist", "by_pivot"})  # said of a route, not of a sentence
 
 _NO = {
@@ -41,9 +44,9 @@ _NUMBERS: Mapping[str, Mapping[str, int]] = {
     "en": {
         w: n for n, w in enumerate("two three four five six seven eight nine ten eleven twelve thirteen fourteen".split(), start=2)
     }
-    | {"double": 2, "twice": 2, "twenty": 20, "fifty": 50},
+    | {"double": 2, "twice": 2, "both": 2, "twenty": 20, "fifty": 50},
     "pt": {w: n for n, w in enumerate("dois três quatro cinco seis sete oito nove dez onze doze treze catorze".split(), start=2)}
-    | {"duas": 2, "quatorze": 14, "dobro": 2, "vinte": 20, "cinquenta": 50},
+    | {"duas": 2, "quatorze": 14, "dobro": 2, "ambos": 2, "ambas": 2, "vinte": 20, "cinquenta": 50},
     "es": {w: n for n, w in enumerate("dos tres cuatro cinco seis siete ocho nueve diez once doce".split(), start=2)}
     | {"doble": 2},
 }
@@ -54,7 +57,7 @@ class Task:
     """One sentence to translate, its reference, and patterns of which each must be found in the translation."""
 
     place: int
-    part: str  # set: thresholds were set on it; held out: it judges them; fresh: written after the last change
+    part: str  # one of PARTS
     way: str
     source: str
     target: str
@@ -84,7 +87,10 @@ def tasks() -> list[Task]:
     halves = [(line, "set" if place % 2 else "held out") for place, line in enumerate(first, start=1)]
     fresh = [(line, "fresh") for line in _incidents("evaluate_translation_fresh.txt")]
     found = []
-    for place, (line, part) in enumerate(halves + fresh, start=1):
+    more = _incidents("evaluate_translation_doubt.txt")
+    doubt = [(line, "doubt test" if place % 2 else "doubt set") for place, line in enumerate(more)]
+    last = [(line, "last") for line in _incidents("evaluate_translation_last.txt")]
+    for place, (line, part) in enumerate(halves + fresh + doubt + last, start=1):
         en, pt, pt_sms, en_sms, es, facts = (part.strip() for part in line.split(" | "))
         in_english, in_portuguese = [], []
         for fact in facts.split(" ; "):
@@ -99,7 +105,7 @@ def tasks() -> list[Task]:
             Task(place, part, "en-pt as texted", "en", "pt", en_sms, pt, to_portuguese),
             Task(place, part, "es-en gist", "es", "en", es, en, to_english),
         ]
-    return found
+    return [task for task in found if task.text != "-"]
 
 
 def _incidents(name: str) -> list[str]:
@@ -138,7 +144,7 @@ def _numbers(task: Task, text: str) -> list[str]:
 
 
 def _counted(text: str, language: str) -> set[int]:
-    digits = {int(number) for number in re.findall(r"\d+", text)} - {0, 1}
+    digits = {int(number) for number in re.findall(r"(?<![a-z])\d+", text)} - {0, 1}  # "in2" is no number
     return digits | {n for word, n in _NUMBERS[language].items() if re.search(rf"\b{word}\b", text, re.I)}
 
 
@@ -232,8 +238,9 @@ def print_translation(judged: Sequence[Judged], costs: Mapping[str, float], show
     """Print the figures by direction and by part."""
     report: dict[str, Any] = {}
     for way in dict.fromkeys(j.task.way for j in judged):
-        for part in ("set", "held out", "fresh"):
-            report[f"{way}, {part}"] = summed([j for j in judged if j.task.way == way and j.task.part == part])
+        for part in PARTS:
+            if some := [j for j in judged if j.task.way == way and j.task.part == part]:
+                report[f"{way}, {part}"] = summed(some)
     width = max(map(len, report))
     head = [
         "n",

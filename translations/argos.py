@@ -18,6 +18,7 @@ from typing import Any
 
 from translations import packages, sentences
 from translations.draft import Rendered
+from translations.marian import Marian, ModelError
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ class Leg:
     engine: str
     model: str
     translation: Any  # argostranslate.translate.PackageTranslation, which has no types
+    reader: Marian | None = None  # how sure the model is; none for a package that is not Firefox's
 
     def translate(self, sentence: str) -> Rendered:
         # hypotheses() of the package itself: Argos' CachedTranslation around it would keep the last text in memory.
-        return Rendered(str(self.translation.hypotheses(sentence, 1)[0].value))
+        made = str(self.translation.hypotheses(sentence, 1)[0].value)
+        return Rendered(made, words=self.reader.read(sentence, made) if self.reader else ())
 
 
 class Argos:
@@ -123,8 +126,18 @@ class Argos:
                     translation.translator = FloatEngine(folder / "firefox", translation.pkg.tokenizer)
                 model = packages.sha256_of(packages.weights(folder))[:12]
                 source, target = packages.our_code(translation.pkg.from_code), packages.our_code(translation.pkg.to_code)
-                legs.append(Leg(source, target, engine, model, translation))
+                reader = _reader(folder) if engine == "firefox-marian" else None
+                legs.append(Leg(source, target, engine, model, translation, reader))
         return legs
+
+
+def _reader(folder: Path) -> Marian | None:
+    pieces = importlib.import_module("sentencepiece").SentencePieceProcessor(str(folder / "sentencepiece.model"))
+    try:
+        return Marian(folder / "firefox", pieces)
+    except (ModelError, OSError) as error:
+        log.warning("package %s translates, but cannot say how sure it is: %s", folder.name, error)
+        return None
 
 
 class FloatEngine:

@@ -27,6 +27,7 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 class Translation:
     """``Translation("I am afraid.", "argos/firefox-marian", ("pt", "en"), (), "6c3b7af01772")``.
 
+    ``doubtful`` holds the words of the original that may be missing or wrong, where the flag ``doubtful`` is raised.
     ``text`` is None when a person must translate: ``flags`` then hold ``interpreter_needed`` and the reason where there is one:
     ``engine_down`` (the process did not answer: ask again later), ``engine_failed``, ``gist_not_installed``, ``wrong_script``.
     The other flags say what to check against the original; quality.flag_in_words() says each in a sentence. ``rough_gist`` is a
@@ -38,6 +39,7 @@ class Translation:
     route: tuple[str, ...]
     flags: tuple[str, ...]
     model: str
+    doubtful: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ class Translator:
                 return made
             pieces.append(made)
         flags = tuple(dict.fromkeys(flag for piece in pieces for flag in piece.flags))
+        doubtful = tuple(dict.fromkeys(word for piece in pieces for word in piece.doubtful))
         joined = "\n\n".join(piece.text or "" for piece in pieces)
-        return Translation(joined, pieces[0].engine, pieces[0].route, flags, pieces[0].model)
+        return Translation(joined, pieces[0].engine, pieces[0].route, flags, pieces[0].model, doubtful)
 
     def ping(self) -> Health | None:
         """How the process is, or None when it does not answer within two seconds."""
@@ -122,7 +125,8 @@ class Translator:
             made = answer["text"]
             if made is not None and not isinstance(made, str):
                 raise TypeError
-            return Translation(made, str(answer["engine"]), tuple(answer["route"]), tuple(answer["flags"]), str(answer["model"]))
+            route, flags, doubtful = (tuple(map(str, answer[name])) for name in ("route", "flags", "doubtful"))
+            return Translation(made, str(answer["engine"]), route, flags, str(answer["model"]), doubtful)
         except (EngineDownError, KeyError, TypeError):
             return Translation(None, "none", (), ("interpreter_needed", "engine_down"), "")
 
@@ -170,7 +174,7 @@ def start(socket_path: Path, packages_dir: Path, *, is_quiet: bool = False) -> s
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if is_quiet else None,
-        env={**environment, "HOME": str(home), "PYTHONPATH": root, "ORT_DISABLE_TELEMETRY": "1"},
+        env={**environment, "HOME": str(home), "PYTHONPATH": root, "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
 
 
@@ -189,6 +193,7 @@ def translate_lines(stdin: TextIO, stdout: TextIO, translator: Translator) -> in
 
     def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
         made = translator.translate(text_of(request, "text"), text_of(request, "source"), text_of(request, "target"))
-        return {"text": made.text, "engine": made.engine, "route": list(made.route), "flags": list(made.flags)}
+        told = {"route": list(made.route), "flags": list(made.flags), "doubtful": list(made.doubtful)}
+        return {"text": made.text, "engine": made.engine, **told}
 
     return answer_lines(stdin, stdout, answer)

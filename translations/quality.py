@@ -94,6 +94,7 @@ IN_WORDS: Mapping[str, str] = {
     "negation_gained": "A “not” may have been added that the original does not have",
     "numbers_changed": "A number or a time differs from the original",
     "who_changed": "Who did what to whom may be confused",
+    "doubtful": "The machine itself is unsure, or a word of the original has no counterpart: compare with the original",
     "copied_words": "Some words were left in the original language",
     "slur": "The original holds an insult that the translation may hide: see what it means beside the original",
     "length": "The translation is much shorter or longer than the original",

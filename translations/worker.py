@@ -4,7 +4,8 @@ Over the UNIX socket goes one JSON object a line each way, one request a connect
 ``{"do": "ping"}`` →
 ``{"state": "loading|ready", "isolated": "namespace|hook", "pairs": [["pt", "en"]], "gist": ["es"], "refused": []}``
 ``{"do": "translate", "text", "source", "target", "within": 20.0, "working": "en", "names": []}`` →
-``{"text", "engine", "route", "flags", "model"}``. Only toward ``working``, the caseworkers' language, may it be a rough gist.
+``{"text", "engine", "route", "flags", "doubtful", "model"}``. Only toward ``working``, the caseworkers' language, may it be a rough
+gist.
 Anything it cannot do is ``{"error": "…"}`` without a word of the text.
 """
 
@@ -213,12 +214,13 @@ def _answer(argos: Argos, gist: apertium.Gist, job: Job) -> dict[str, Any]:
         "engine": ("" if is_gist else "argos/") + "+".join(dict.fromkeys(step.engine for step in steps)),
         "route": [steps[0].source, *(step.target for step in steps)],
         "flags": flags,
+        "doubtful": made.doubtful,
         "model": "+".join(step.model for step in steps),
     }
 
 
 def _untranslated(*reasons: str) -> dict[str, Any]:
-    return {"text": None, "engine": "none", "route": [], "flags": ["interpreter_needed", *reasons], "model": ""}
+    return {"text": None, "engine": "none", "route": [], "flags": ["interpreter_needed", *reasons], "doubtful": [], "model": ""}
 
 
 def _end_with(parent: int) -> None:

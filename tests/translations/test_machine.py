@@ -352,8 +352,9 @@ def test_lines_are_answered_in_order_and_a_bad_one_spoils_no_other(translator: T
         "engine": "argos/firefox-marian",
         "route": ["pt", "en"],
         "flags": [],
+        "doubtful": [],
     }
-    assert answers[1] == {"id": "b", "text": None, "engine": "none", "route": [], "flags": ["interpreter_needed"]}
+    assert answers[1] == {"id": "b", "text": None, "engine": "none", "route": [], "flags": ["interpreter_needed"], "doubtful": []}
     assert answers[2] == {"id": 3, "error": "'text' must be a text"}
     assert answers[3]["text"] == "Oi."
     assert [answer["id"] for answer in answers[4:]] == [None, None, None]
