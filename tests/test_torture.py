@@ -1,0 +1,48 @@
+"""The short form of the torture test; `make torture` is the long one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from bot.store import engine_for
+from tests.torture.run import Outcome, Plan, run
+
+SEED = secrets.randbelow(1_000_000)  # printed with a failure; `make torture ARGS="--seed …"` plays it again
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """A database of PostgreSQL that nobody has set up yet."""
+    name = f"torture_{uuid4().hex}"
+    admin = engine_for(postgres).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as db:
+        db.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield postgres.replace("/postgres?", f"/{name}?")
+    with admin.connect() as db:
+        db.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def _is_as_promised(outcome: Outcome, least_kills: int) -> None:
+    print(outcome)
+    assert outcome.wrong == [], outcome
+    assert outcome.kills >= least_kills, outcome
+    assert outcome.texts > 20, outcome
+
+
+def test_on_sqlite_nothing_is_lost_doubled_or_said_after_silence_whatever_is_killed(tmp_path: Path) -> None:
+    _is_as_promised(run(Plan(SEED, 6, at_once=6, texts_between=12), tmp_path), 3)
+
+
+def test_on_postgresql_nothing_is_lost_doubled_or_said_after_silence_whatever_is_killed_or_cut(
+    empty_database: str, tmp_path: Path
+) -> None:
+    outcome = run(Plan(SEED, 6, empty_database, at_once=6, texts_between=12), tmp_path)
+    _is_as_promised(outcome, 3)
+    assert outcome.pauses > 0, outcome
