@@ -389,7 +389,7 @@ def _said(msgid: str, options: Sequence[Option] = ()) -> Event:
 
 
 def _danger_in(understood: Understanding) -> tuple[Event, ...]:
-    """What a machine that hears danger leads to: it may be wrong, so it only ever adds the emergency number and a caseworker's look."""
+    """A machine that hears danger may be wrong: it only ever adds the emergency number and a caseworker's look."""
     if understood.intent == "in_danger" and understood.confidence >= DANGER_CONFIDENCE:
         return (Event("emergency_words", {"is_guess": True}),)
     return ()

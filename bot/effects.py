@@ -216,9 +216,8 @@ def _add_to_case(scene: Scene, _values: Mapping[str, Any]) -> None:
 
 def _warn(scene: Scene, values: Mapping[str, Any]) -> None:
     """Emergency words: the emergency number at most once an hour, even in a claimed case, and the caseworkers are alerted."""
-    is_shown = _alert(
-        scene, "danger_guessed" if values.get("is_guess") else "emergency_words", is_guess=bool(values.get("is_guess"))
-    )
+    is_guess = bool(values.get("is_guess"))
+    is_shown = _alert(scene, "danger_guessed" if is_guess else "emergency_words", is_guess=is_guess)
     scene.is_in_danger = True
     last = scene.before.reporter.emergency_said_at
     if scene.before.reporter.state == "opted_out" and "state" not in scene.changes:
@@ -232,7 +231,7 @@ def _warn(scene: Scene, values: Mapping[str, Any]) -> None:
 
 
 def _alert(scene: Scene, verb: str, *, is_guess: bool = False) -> bool:
-    """A caseworker sees danger at once, in the case there is or in one that is opened for it. True: she sees this text, not sent yet.
+    """A caseworker sees danger at once, in the case there is or in one opened for it. True: she sees this text, not sent yet.
 
     That case holds this one text of an unfinished report and no more; where only the machine thinks so, not even that
     (docs/decisions/0007).
