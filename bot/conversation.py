@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, inbox, keys, outbox, sessions
+from bot import cases, checkins, clock, identity_word, inbox, keys, outbox, sessions
 from bot.checkins import Due
 from bot.effects import CODE_TRIES_EVERY, SAFEGUARDED, Plan, Voice, perform
 from bot.inbox import Claimed
@@ -59,7 +59,7 @@ class Conversation:
                 before = sessions.read(db, message.reporter_id)
                 if isinstance(self._channels.get(message.channel), Windowed) and outbox.is_any_held(db, message.reporter_id):
                     before = replace(before, is_invited=True)
-            plan = self._with_receipt(self._decide(before, message))
+            plan = self._with_secrets(self._decide(before, message))
             try:
                 self._commit(before, plan, message)
                 return
@@ -128,6 +128,8 @@ class Conversation:
         text = message.text
         if plain := _plain_word(before, message):
             return plain
+        if before.is_long_silent and before.session is not None and before.session.flow == "return":
+            before = replace(before, session=None)  # the code was sent days ago: others may hold the phone by now
         channel = self._channels.get(message.channel)
         needs_start = channel is None or channel.needs_start_word
         if before.reporter.state == "opted_out" and needs_start and not catalog.matches_word(text, "carrier_start"):
@@ -214,7 +216,9 @@ class Conversation:
         """Nothing is under way: words for an open case, or the beginning of a report."""
         text = message.text
         if before.latest is not None and catalog.matches_word(text, "my_data", before.language):
-            return Plan((_said("return.code_wanted"),), None, before.language)
+            if not before.profile.get("words"):
+                return Plan((_said("return.code_wanted"),), None, before.language)
+            return self._word_wanted(before, Session("return", before={"channel": message.channel}), before.language)
         wants_new = catalog.matches_word(text, "new", before.language)
         if before.latest is not None and before.latest.state != "closed" and not wants_new:
             if catalog.matches_word(text, "person", before.language):
@@ -257,13 +261,15 @@ class Conversation:
         if session.waits_for == "go_on":
             if as_number(text) != 1:
                 return Plan((_said("resume.neutral"),), _keeping(session, text), before.language)
-            return self._again(replace(session, waits_for=None), before.language)
+            return self._go_on(before, session, before.language)
         if catalog.matches_word(text, "person", before.language):
             return self._person_wanted(Plan((), session, before.language or detect.language_of(text).language))
+        if session.waits_for == "word":
+            return self._word_given(before, session, text, language)
         if session.waits_for == "language":
             return self._language_chosen(session, message)
         if session.waits_for in ("pause", "resume", "resumed") or (before.is_long_silent and session.flow == "report"):
-            return self._resuming(session, text, language)
+            return self._resuming(before, session, text, language)
         if session.position is not None and session.flow == "report":
             if catalog.matches_word(text, "later", language):
                 return Plan((_said("pause.ask", PAUSE),), replace(session, waits_for="pause"), language)
@@ -278,7 +284,7 @@ class Conversation:
             return self._opening(replace(before, session=None), message)  # they have more to say than how it was
         return self._advance(session, session.position, text, language)
 
-    def _resuming(self, session: Session, text: str, language: str) -> Plan:
+    def _resuming(self, before: Situation, session: Session, text: str, language: str) -> Plan:
         """They paused, or were silent for days: go on, or start again? What they write meanwhile is kept as their answer."""
         number = as_number(text)
         if session.waits_for == "pause" and number in (1, 2):
@@ -290,13 +296,44 @@ class Conversation:
             turn = engine.begin(self._flows["report"], {"channel": channel})
             return Plan(turn.events, _session_of("report", turn), language)
         if session.waits_for == "resumed" and number == 1:
-            going = replace(session, waits_for=None, held="")
-            if session.held and going.position:
-                return self._advance(going, going.position, session.held, language)
-            return self._again(going, language)
-        words = "" if catalog.matches_word(text, "greeting") else text
-        held = "\n".join(part for part in (session.held, words) if part.strip())
+            return self._go_on(before, session, language)
+        told = "" if catalog.matches_word(text, "greeting") else text
+        held = "\n".join(part for part in (session.held, told) if part.strip())
         return Plan((_said("resume.ask", RESUME),), replace(session, waits_for="resumed", held=held), language)
+
+    def _go_on(self, before: Situation, session: Session, language: str | None, *, knows_word: bool = False) -> Plan:
+        """Back to where they were; what they wrote meanwhile is the answer. The word they chose, if any, comes first."""
+        going = replace(session, waits_for=None, held="")
+        if session.position is not None and session.position.facts.get("word") and not knows_word:
+            return self._word_wanted(before, session, language)
+        if session.held and going.position:
+            return self._advance(going, going.position, session.held, language or "en")
+        return self._again(going, language)
+
+    def _word_wanted(self, before: Situation, session: Session, language: str | None) -> Plan:
+        if len(identity_word.tries(before.profile, clock.now())) >= identity_word.TRIES:
+            return Plan((_said("word.person"),), before.session, language)
+        return Plan((_said("word.ask"),), replace(session, waits_for="word"), language)
+
+    def _word_given(self, before: Situation, session: Session, text: str, language: str) -> Plan:
+        """Three wrong words a day, then nothing more is said; who asked for their report still has the code."""
+        before_now = len(identity_word.tries(before.profile, clock.now()))
+        if before_now >= identity_word.TRIES:
+            return Plan((_said("word.person"),), session, language)
+        if session.position is not None:
+            if catalog.normalised(text) == catalog.normalised(session.position.facts.get("word", "")):
+                return self._go_on(before, session, language, knows_word=True)
+        elif case := self._case_of_word(before, text):
+            turn = engine.begin(self._flows["return"], {"case": case})
+            return Plan(turn.events, _session_of("return", turn), language)
+        is_last = before_now + 1 >= identity_word.TRIES
+        wrong = Event("word_wrong", {"at": clock.now().isoformat(), "is_last": is_last})
+        after = session if session.position is not None or not is_last else None
+        return Plan((wrong, _said("word.person" if is_last else "word.wrong")), after, language)
+
+    def _case_of_word(self, before: Situation, text: str) -> str | None:
+        kept, vault = before.profile.get("words", {}), self._store.vault
+        return next((case for case, locked in reversed(kept.items()) if identity_word.is_right(vault, locked, text)), None)
 
     def _advance(self, session: Session, position: Position, text: str, language: str) -> Plan:
         flow = self._flows[session.flow]
@@ -344,12 +381,18 @@ class Conversation:
         told = dict(session.position.facts if session and session.position else session.before if session else {})
         return Plan((Event("person_wanted", {"told": told}), _said("person.requested")), None, plan.language)
 
-    def _with_receipt(self, plan: Plan) -> Plan:
-        """Mint the receipt before the commit: its Argon2id must not hold the database."""
+    def _with_secrets(self, plan: Plan) -> Plan:
+        """Mint the receipt and lock the word they chose before the commit: Argon2id must not hold the database."""
+        plan = replace(plan, events=tuple(self._locked(event) for event in plan.events))
         if not any(e.name == "report_confirmed" for e in plan.events):
             return plan
         receipt = keys.new_receipt()
         return replace(plan, receipt=receipt, verifier=self._store.vault.receipt_verifier(receipt))
+
+    def _locked(self, event: Event) -> Event:
+        if event.name != "word_chosen" or not event.values.get("word"):
+            return event
+        return Event(event.name, {**event.values, "word": identity_word.lock(self._store.vault, event.values["word"])})
 
     # -- applying ------------------------------------------------------------------------------------------------------------
 

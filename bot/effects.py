@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, outbox, retention, sessions, vendor_copies
+from bot import cases, checkins, clock, identity_word, outbox, retention, sessions, vendor_copies
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
 from bot.models import Address, Message
@@ -348,6 +348,29 @@ def _returned_to(scene: Scene, values: Mapping[str, Any]) -> Any:
     return case
 
 
+def _keep_word(scene: Scene, values: Mapping[str, Any]) -> None:
+    """Only what shows that a word is the right one is kept, with the reporter whose case it speaks of."""
+    if not values.get("word"):
+        return
+    case = _returned_to(scene, values) if "case" in values else cases.find(scene.db, scene.case) if scene.case else None
+    if case is None:
+        return
+    if case.reporter_id == scene.before.reporter.id:
+        kept = scene.before.profile.get("words", {})
+        scene.remembers["words"] = {**kept, str(case.id): values["word"]}
+        return
+    theirs = lock_reporter(scene.db, case.reporter_id)
+    profile = scene.db.vault.reveal(theirs.profile, "reporter", "profile", theirs.id)
+    profile = {**profile, "words": {**profile.get("words", {}), str(case.id): values["word"]}}
+    touch_reporter(scene.db, theirs.id, profile=scene.db.vault.hide(profile, "reporter", "profile", theirs.id))
+
+
+def _note_wrong_word(scene: Scene, values: Mapping[str, Any]) -> None:
+    scene.remembers["word_tries"] = [*identity_word.tries(scene.before.profile, clock.now()), values["at"]]
+    if values["is_last"] and scene.about:
+        cases.note_event(scene.db, scene.about, "word_wrong")
+
+
 def _tell_status(scene: Scene, values: Mapping[str, Any]) -> None:
     case = _returned_to(scene, values)
     state = case.state if case else "closed"
@@ -433,6 +456,8 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "emergency_words": _warn,
     "safeguarding_words": _safeguard,
     "code_tried": _note_code_try,
+    "word_chosen": _keep_word,
+    "word_wrong": _note_wrong_word,
     "status_wanted": _tell_status,
     "words_added": _add_returned_words,
     "consents_wanted": _tell_consents,

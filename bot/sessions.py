@@ -17,7 +17,7 @@ from flows.model import Position
 
 UNFINISHED_LIVES = timedelta(days=30)
 LONG_SILENCE = timedelta(days=2)  # after it we ask whether to go on
-NOT_TOLD = frozenset({"channel", "first", "unclear_at", "unclear_count", "way", "return_to", "unread"})  # facts of our own
+NOT_TOLD = frozenset({"channel", "first", "unclear_at", "unclear_count", "way", "return_to", "unread", "word"})  # facts of our own
 
 _session: Any = FlowSession.__table__.c  # type: ignore[attr-defined]
 _reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
@@ -28,8 +28,9 @@ class Session:
     """Where a reporter is. ``before``: facts gathered while there is no position yet, such as their first words.
 
     ``waits_for``: nothing, the ``language`` menu, ``go_on`` (they asked for silence and wrote again), ``pause`` (may a person read
-    it if they do not come back?), ``resume`` (they paused), ``resumed`` (go on, or start again?). ``held``: what they wrote on
-    coming back, the answer to the open question once they go on. ``may_read``: they agreed that a person reads it.
+    it if they do not come back?), ``resume`` (they paused), ``resumed`` (go on, or start again?), the ``word`` they chose.
+    ``held``: what they wrote on coming back, the answer to the open question once they go on. ``may_read``: they agreed that a
+    person reads it.
     """
 
     flow: str = "report"

@@ -138,6 +138,8 @@ def pick_answer(ask: Ask, labels: Sequence[str], text: str, language: str, under
         chosen = _option(ask, labels, text, number, language)
         if chosen is not None:
             return Answer("option", text, value=chosen, intent=intent)
+        if ask.beside and (both := _beside(ask, labels, text, language)):
+            return Answer("option", text, value=both[0], intent=intent, beside=both[1])
         if ask.kind != "text":
             return Answer("unclear", text, told=understood.told, intent=intent)
     return Answer("text", text, told=understood.told, intent=intent)
@@ -154,6 +156,16 @@ def _option(ask: Ask, labels: Sequence[str], text: str, number: int | None, lang
         if any(o.value == value for o in ask.options) and catalog.matches_word(text, value, language):
             return value
     return None
+
+
+def _beside(ask: Ask, labels: Sequence[str], text: str, language: str) -> tuple[str, str] | None:
+    """The option and the word of ``"1 rose"``: a number, a yes or a no, and one word more."""
+    first, _, word = text.strip().partition(" ")
+    word = word.strip()
+    if not word or len(word.split()) > 1 or not any(c.isalpha() for c in word):
+        return None
+    chosen = _option(ask, labels, first, as_number(first), language)
+    return (chosen, word) if chosen else None
 
 
 def as_number(text: str) -> int | None:

@@ -97,13 +97,13 @@ def _unknown_events(flow: Flow, known_events: Collection[str]) -> Iterator[Probl
 
 def _unknown_facts(flow: Flow) -> Iterator[Problem]:
     """A misspelt fact would quietly send a reporter the wrong way, or leave a part of the report empty."""
-    kept = {node.saves or node.adds_to for node in flow.nodes.values()} | _BEGINNING_FACTS
+    kept = {fact for node in flow.nodes.values() for fact in (node.saves or node.adds_to, node.beside)} | _BEGINNING_FACTS
     for node in flow.nodes.values():
         conditions = [*node.when, *(pair for way, _ in node.next for pair in way)]
         conditions += [pair for say in node.say for pair in say.when] + [pair for emit in node.emit for pair in emit.when]
         used = [fact for fact, _ in conditions] + [fact for emit in node.emit for fact in emit.facts]
         used += [fact for say in node.say for fact in (say.showing, say.unless_said) if fact]
-        used += [node.unless_known] if node.unless_known else []
+        used += [fact for fact in (node.unless_known, *(emit.if_known for emit in node.emit)) if fact]
         for fact in dict.fromkeys(used):
             if fact not in kept:
                 yield Problem(_at(flow, node), f"no node saves the fact '{fact}'", "correct its spelling, or save it somewhere")

@@ -71,7 +71,9 @@ def advance(flow: Flow, position: Position, answer: Answer) -> Turn:
         given = answer.value or ""
         if not _takes_words(ask):
             _save(flow, node, facts, picked)
-        if _says_more_than_a_choice(answer.text):
+        if node.beside and answer.beside:
+            facts[node.beside] = answer.beside
+        elif _says_more_than_a_choice(answer.text):
             _add(facts, "remarks", answer.text)
     elif answer.kind == "skip":
         if _says_more_than_a_choice(answer.text):
@@ -154,7 +156,7 @@ def _walk(flow: Flow, name: str, facts: dict[str, Any]) -> Turn:
             name = _next(node, facts, "")
             continue
         for emit in node.emit:
-            if _holds(emit.when, facts, ""):
+            if _holds(emit.when, facts, "") and (emit.if_known is None or facts.get(emit.if_known)):
                 events.append(_emitted(flow, emit, facts))
         _speak(node, facts, events)
         if node.ask is not None:
@@ -355,14 +357,16 @@ def _compiled(name: str, node: NodeInFile) -> Node:
                 {key: _constant(value) for key, value in emit.values.items()},
                 tuple(emit.facts),
                 emit.under,
+                emit.if_known,
             )
             for emit in node.emit
         ),
         say=tuple(Say(say.say, _conditions(say.when), say.showing, say.unless_said, say.if_told) for say in node.say),
-        ask=Ask(name, node.ask, options, node.unless_told) if node.ask else None,
+        ask=Ask(name, node.ask, options, node.unless_told, node.beside) if node.ask else None,
         saves=node.saves,
         adds_to=node.adds_to,
         needs_an_answer=node.needs_an_answer,
+        beside=node.beside,
         offers=frozenset(node.options),
     )
 

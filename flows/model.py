@@ -32,12 +32,16 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a node waits for: ``Ask("when", "text", (), "when")``. ``told`` is the fact of the narrative that would answer it."""
+    """What a node waits for: ``Ask("when", "text", (), "when")``. ``told`` is the fact of the narrative that would answer it.
+
+    ``beside``: the fact that keeps a word written beside the number, as in "1 rose".
+    """
 
     node: str
     kind: Kind
     options: tuple[Option, ...]
     told: str | None
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Answer:
     value: str | None = None
     told: frozenset[str] = frozenset()
     intent: str | None = None
+    beside: str | None = None  # the word that was written beside the number, where one may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Emit:
     values: Mapping[str, Any] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
     under: str | None = None
+    if_known: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,7 @@ class Node:
     saves: str | None = None
     adds_to: str | None = None
     needs_an_answer: bool = False
+    beside: str | None = None
     offers: frozenset[str] = frozenset()  # the values of its options
 
 
@@ -193,6 +200,7 @@ class EmitInFile(_InFile):
     values: dict[str, str] = {}
     facts: list[str] = []
     under: str | None = None
+    if_known: str | None = None
 
 
 class BranchInFile(_InFile):
@@ -216,6 +224,7 @@ class NodeInFile(_InFile):
     saves: str | None = None
     adds_to: str | None = None
     needs_an_answer: bool = False
+    beside: str | None = None
     next: Annotated[list[BranchInFile], BeforeValidator(_as_branches)]
 
     @model_validator(mode="after")
@@ -230,6 +239,8 @@ class NodeInFile(_InFile):
             raise ValueError(f"it asks a {self.ask} without 'options': add 'options' with a value and a msgid each")
         if self.ask is not None and not self.say:
             raise ValueError("it asks without a word: add 'say'")
+        if self.beside and self.ask != "choice":
+            raise ValueError("it keeps what stands 'beside' a number but asks no choice: remove 'beside', or add 'ask: choice'")
         if self.saves and self.adds_to:
             raise ValueError("it has both 'saves' and 'adds_to': keep one")
         return self

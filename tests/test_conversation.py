@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot import cases, clock, conversation, inbox, sessions
+from bot import cases, chat, clock, conversation, inbox, sessions
 from bot.models import CheckIn, Consent, FlowSession, Message, Reporter
 from bot.store import touch_reporter
 from bot.testing import FakeChannel, FakeNlu
 from bot.understanding import SILENT, Understanding
 from flows.engine import load
-from tests.exchange import STORY, VICTIM, WITNESS, WITNESS_STORY, Exchange, open_exchange
+from tests.exchange import STORY, VICTIM, WITNESS, WITNESS_STORY, Exchange, every_row, open_exchange
 from translations import catalog
 
 ARABIC = "صرخ رجل في الحافلة في وجهي وقال ارجعي إلى بلدك ثم دفعني بقوة"
@@ -461,6 +461,94 @@ def test_a_new_report_can_be_begun_beside_an_open_case(exchange: Exchange) -> No
     for text in (WITNESS_STORY, *WITNESS[1:]):
         caller.says(text)
     assert len(exchange.rows(cases.Case)) == 2
+
+
+# -- the word they chose -------------------------------------------------------------------------------------------------------
+
+WITH_WORD = (*VICTIM[:-2], "1 Rosé", VICTIM[-1])
+
+
+def test_a_word_written_beside_the_number_is_asked_for_before_the_report_is_spoken_of(exchange: Exchange) -> None:
+    caller = exchange.reports(*WITH_WORD)
+    assert exchange.file().report["remarks"] == [] and len(exchange.rows(CheckIn)) == 1
+    assert caller.says("status") == rendered("word.ask")
+    assert caller.says("tulip") == rendered("word.wrong")
+    assert rendered("return.ask") in caller.says("rose!")
+    assert rendered("status.open") in caller.says("1")
+
+
+def test_three_wrong_words_end_it_for_a_day_and_the_code_still_opens(exchange: Exchange) -> None:
+    with clock.frozen(clock.now()) as move:
+        caller = exchange.reports(*WITH_WORD)
+        code = caller.heard[-1].partition("code: ")[2][:19]
+        assert [caller.says(text) for text in ("status", "a", "b", "c")][-2:] == [rendered("word.wrong"), rendered("word.person")]
+        assert "word_wrong" in [a["verb"] for a in exchange.file().actions]
+        assert caller.says("my report") == rendered("word.person")
+        assert rendered("return.ask") in caller.says(code)
+        move(clock.now() + timedelta(days=3))
+        assert caller.says("status") == rendered("word.ask")
+        assert rendered("return.ask") in caller.says(code)
+
+
+def test_the_word_lies_nowhere_as_it_was_written(exchange: Exchange) -> None:
+    exchange.reports(*VICTIM[:-2], "1 Zitronenfalter", VICTIM[-1])
+    with exchange.store.transaction() as db:
+        for table, row in every_row(db):
+            for column, value in row.items():
+                assert "itronenfalter" not in repr(value), f"{table.name}.{column}"
+        reporter = exchange.rows(Reporter)[0]
+        profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id)
+    assert set(next(iter(profile["words"].values()))) == {"salt", "verifier"} and "itronenfalter" not in repr(profile)
+    assert "itronenfalter" not in repr(chat.records(exchange.store, exchange.desk.opener))
+
+
+def test_without_a_word_the_code_is_asked_for(exchange: Exchange) -> None:
+    assert exchange.reports().says("status") == rendered("return.code_wanted")
+
+
+def test_after_days_the_word_comes_before_what_was_told(exchange: Exchange) -> None:
+    with clock.frozen(clock.now()) as move:
+        caller = exchange.reports(*WITH_WORD[:-1])
+        assert rendered("readback.intro") in caller.heard[-1]
+        move(clock.now() + timedelta(days=4))
+        assert rendered("resume.ask") in caller.says("hello")
+        assert caller.says("1") == rendered("word.ask")
+        assert STORY not in caller.says("a") + caller.says("b") + caller.says("c") + caller.says("rose")
+        move(clock.now() + timedelta(days=1, hours=1))
+        assert STORY in caller.says("rose")
+        assert rendered("person.requested") == caller.says("person")
+
+
+def test_a_word_can_be_chosen_later_with_the_code_from_any_phone(exchange: Exchange) -> None:
+    caller = exchange.reports()
+    code = caller.heard[-1].partition("code: ")[2][:19]
+    other = exchange.caller("+447700900999")
+    assert rendered("option.return.word") in other.says(code)
+    assert other.says("6") == rendered("word.choose")
+    assert other.says("Rose") == rendered("word.kept")
+    assert caller.says("status") == rendered("word.ask")
+    assert rendered("return.ask") in caller.says("rose")
+
+
+def test_a_new_report_with_another_word_does_not_open_the_old_one(exchange: Exchange) -> None:
+    caller = exchange.reports(*WITH_WORD)
+    old = exchange.case().id
+    caller.says("new")
+    for text in (*VICTIM[:-2], "1 tulip", VICTIM[-1]):
+        caller.says(text)
+    caller.says("status")
+    caller.says("tulip")
+    caller.says("2")
+    caller.says("One thing more")
+    assert exchange.file(old).chat == [] and [line.text for line in exchange.file().chat] == ["One thing more"]
+
+
+def test_a_code_sent_days_ago_opens_nothing_any_more(exchange: Exchange) -> None:
+    with clock.frozen(clock.now()) as move:
+        caller = exchange.reports()
+        caller.says(caller.heard[-1].partition("code: ")[2][:19])
+        move(clock.now() + timedelta(days=3))
+        assert rendered("status.open") not in caller.says("1")
 
 
 # -- anything a phone can send -------------------------------------------------------------------------------------------------
