@@ -36,8 +36,8 @@ _NO = {
     "es": r"\b(?:no|nunca|nadie|nada|ni|jamás|ningun[oa]?|ningún|sin)\b",
 }
 _ALSO_NO = {
-    "en": r"\brefus|\bstopped|\bfail|\bwarned|\bless\b|\bdenied|\bun\w+ed\b",
-    "pt": r"\brecus|deix\w+ de|\bneg",
+    "en": r"\brefus|\bstopped|\bfail|\bwarned|\bless\b|\bdenied|\bun\w+ed\b|\b(?:a lie|lying)\b",
+    "pt": r"\brecus|deix\w+ de|\bneg|\bmentira",
     "es": r"x^",
 }
 _NUMBERS: Mapping[str, Mapping[str, int]] = {

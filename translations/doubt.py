@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from translations.glossary import Counterparts, plain
 
 # Of measures(), in order; then the sum from which a translation is doubted.
-WEIGHTS = (0.534, 3.397, 3.884)
-DOUBTED_FROM = 3.214
+WEIGHTS = (0.658, 3.366, 3.972)
+DOUBTED_FROM = 3.261
 _UNLIKELY = 1.6  # nats: a word that the model gave less than one chance in five
 _MOST_NAMED = 4
 
@@ -55,7 +55,8 @@ def suspects(words: Sequence[Word], counterparts: Counterparts) -> tuple[str, ..
     unlikely = sorted((word for word in words if not _is_confirmed(word, counterparts)), key=lambda word: -word.surprise)
     named = [*counterparts.missing, *(_bare(word.of) for word in unlikely[:1])]
     named += [_bare(word.of) for word in unlikely[1:] if word.surprise > _UNLIKELY]
-    return tuple(dict.fromkeys(word for word in named if word))[:_MOST_NAMED]
+    # A number that changed has a flag of its own.
+    return tuple(dict.fromkeys(word for word in named if any(letter.isalpha() for letter in word)))[:_MOST_NAMED]
 
 
 def _is_confirmed(word: Word, counterparts: Counterparts) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from translations import catalog, doubt, glossary, quality, sentences
 from translations.normalise import normalise
-from translations.protect import protect, restore
+from translations.protect import names_in, protect, restore
 
 # Out of the models' vocabulary: one of these in a sentence can turn the whole sentence into noise.
 _PICTURES = re.compile("[\u2190-\u2bff\u3030\ufe0f\u200d\U0001f000-\U0001faff]+")
@@ -63,7 +63,7 @@ def _sentence(sentence: str, steps: Sequence[Step], source: str, target: str, na
     words = _PICTURES.sub(" ", sentence).strip()
     if not re.search(r"\w", words):
         return Draft(sentence, ())
-    masked, facts = protect(words, names)
+    masked, facts = protect(words, (*names, *names_in(words)))
     readable = normalise(masked, source)
     answer = _through(steps, readable)
     text, listed = restore(answer.text, facts), ""

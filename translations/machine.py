@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from translations import sentences
 from translations.lines import answer_lines, text_of
 
-LONGEST_PIECE = 5000  # characters in one request
+LONGEST_PIECE = 1500  # characters in one request
 _LONGEST_SOCKET_PATH = 107  # bytes, by Linux
 
 # All the child gets of our environment: it needs no token, no key, no database address. ARGOS_* so that it can refuse them.

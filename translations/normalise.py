@@ -28,11 +28,19 @@ _NOT_COUNTED = (
     "tell kill make take give help call talk know work school report open speak build live hit hurt pay read write find being "
     "kissing"
 )
+# No noun is made with these, so nothing is counted: "2 kneel", but "2 watch dogs".
+_VERBS = (
+    "sit stand lie shut change share serve shoot touch push beat punch spit throw destroy steal rob bury marry enter escape hide "
+    "die wear remove pay prove explain accuse arrest defend apologise apologize believe understand remember forget forgive ignore "
+    "insult laugh scream shout cry pray kneel bring send join meet teach greet hug kiss follow let allow admit agree accept refuse "
+    "start continue try think sue withdraw complain protect treat"
+)
 _UNCOUNTED = "|".join(_NOT_COUNTED.split())
+_AFTER_TO = "|".join([*_NOT_COUNTED.split(), *_VERBS.split()])
 # Words that mean something only beside others. A "2" becomes "to" only where it cannot be a number: a number is evidence.
 _IN_PLACE: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
     "en": (
-        (re.compile(rf"(?<=[a-z]) 2 (?=(?:{_UNCOUNTED})\b)", re.IGNORECASE), " to "),
+        (re.compile(rf"(?<=[a-z]) 2 (?=(?:{_AFTER_TO})\b)", re.IGNORECASE), " to "),
         (re.compile(r"\b(scared|afraid|refused|tried|trying|going|allowed|able|supposed) 2 (?=[a-z])", re.IGNORECASE), r"\1 to "),
         # After these a number would be odd, unless what follows is counted: "not 2 buy", but "not 2 men".
         (
@@ -44,6 +52,7 @@ _IN_PLACE: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
             ),
             r"\1 to ",
         ),
+        (re.compile(r"\b(in|on)2\b", re.IGNORECASE), r"\1to"),
         (re.compile(rf"(?<=[a-z]) 4 (?=(?:{_UNCOUNTED}|no|two|three|four|five|six|\d+)\b)", re.IGNORECASE), " for "),
         (re.compile(r"\bw/o\b", re.IGNORECASE), "without"),
         (re.compile(r"(?<=\w) w/ ?(?=\w)", re.IGNORECASE), " with "),

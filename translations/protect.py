@@ -1,4 +1,4 @@
-"""Facts that no engine may touch: addresses, links, telephone numbers, money and codes travel as XX1 and come back unchanged."""
+"""Facts that no engine may touch: addresses, links, numbers to call, money, codes, names travel as XX1 and come back unchanged."""
 
 from __future__ import annotations
 
@@ -19,6 +19,25 @@ _FACTS = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+# "Rua do Ouro", "St Mary's School": two words or more with a capital, and what joins them.
+_CAPITAL = r"[^\W\d_a-zà-öø-ÿ][^\W\d_A-ZÀ-ÖØ-Þ]+(?:['’]\w+)?"
+_NAME = re.compile(rf"(?<![\w'’]){_CAPITAL}(?:(?: (?:d[aeio]s?|del|della|du|des|de la|of|of the|e))? {_CAPITAL})+(?!\w)")
+_MOST_CAPITALS = 0.7  # of the words; with more, capitals say nothing about names
+
+
+def names_in(sentence: str) -> tuple[str, ...]:
+    """Names of several words, such as streets, which a machine would translate: ``("Rua do Ouro",)`` becomes "Gold Street"."""
+    words = re.findall(r"[^\W\d_]+(?:['’]\w+)?", sentence)
+    if not words or sum(word[0].isupper() for word in words) > _MOST_CAPITALS * len(words):
+        return ()
+    found = [match[0] for match in _NAME.finditer(sentence) if match.start() > 0]
+    # The first word of a sentence has its capital from its place alone.
+    first = _NAME.match(sentence)
+    if first and (rest := _NAME.fullmatch(first[0].split(" ", 1)[1])):
+        found.append(rest[0])
+    return tuple(found)
 
 
 def protect(text: str, names: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:

@@ -97,6 +97,22 @@ def test_words_it_does_not_know_are_counted_and_shown_without_marks(gist: Gist) 
 
 
 @needs("es")
+def test_a_text_reaches_apertium_through_pipes_alone(gist: Gist) -> None:
+    gist.render("spa-eng", "Zarzamora me insultó en el metro.")
+    children = [int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
+    programs = [Path(f"/proc/{pid}") for pid in children if b"spa-eng" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(programs) >= 6
+    for program in programs:
+        assert b"Zarzamora" not in (program / "cmdline").read_bytes() + (program / "environ").read_bytes()
+        assert (program / "ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+        for open_file in (program / "fd").iterdir():
+            # Written to are pipes and /dev/null; what is a file is only read.
+            points_to = str(open_file.readlink())
+            flags = int((program / "fdinfo" / open_file.name).read_text().split("flags:")[1].split()[0], 8)
+            assert points_to.startswith("pipe:") or points_to == os.devnull or flags & os.O_ACCMODE == os.O_RDONLY
+
+
+@needs("es")
 def test_a_killed_program_is_started_again(gist: Gist) -> None:
     (step,) = gist.route("es", "en")
     first = step.translate("Tengo miedo.").text

@@ -63,6 +63,13 @@ def test_known_names_come_through_as_they_are_written(translator: Translator) ->
     assert "Bento" in made.text
 
 
+def test_a_street_keeps_its_name(translator: Translator) -> None:
+    made = translator.translate("Eles me bateram na Rua do Ouro. Eles vieram da Praça da Alegria.", "pt", "en")
+    assert made.text is not None
+    assert "Rua do Ouro" in made.text
+    assert "Praça da Alegria" in made.text
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -171,7 +178,7 @@ def test_a_long_story_is_translated_in_pieces(translator: Translator) -> None:
     assert len(story) > machine.LONGEST_PIECE
     made = translator.translate(story, "pt", "en")
     assert made.text is not None
-    assert len(made.text.split("\n\n")) == 150
+    assert made.text.count("I didn't open the door.") == 150
     assert "159" in made.text
 
 

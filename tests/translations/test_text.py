@@ -7,7 +7,7 @@ import pytest
 from translations import quality, sentences
 from translations.draft import Rendered, draft
 from translations.normalise import normalise
-from translations.protect import protect, restore
+from translations.protect import names_in, protect, restore
 from translations.scripts import scripts_of
 from translations.spellings import SPELLINGS
 
@@ -51,6 +51,10 @@ def test_sms_english_is_read_as_written_english(said: str, read: str) -> None:
         ("en", "they waited 4 me w/o a word n left", "They waited for me without a word and left."),
         ("en", "it was not 2 men but 3, i need 2 witnesses", "It was not 2 men but 3, I need 2 witnesses."),
         ("en", "nobody wants 2 sit next 2 my son", "Nobody wants to sit next to my son."),
+        ("en", "she refuses 2 share the room", "She refuses to share the room."),
+        ("en", "he pushed me in2 the road", "He pushed me into the road."),
+        ("en", "he has 2 watch dogs n 4 show dogs", "He has 2 watch dogs and 4 show dogs."),
+        ("en", "we saw 2 police cars n 2 black vans", "We saw 2 police cars and 2 black vans."),
         ("en", "2 men hit 4 women at 2 am", "2 men hit 4 women at 2 am."),
         ("pt", "volta pro teu pais", "Volta para o teu país."),
         ("pt", "os meus pais viram", "Os meus pais viram."),
@@ -224,3 +228,22 @@ def test_a_long_text_is_cut_without_losing_a_word() -> None:
 
 def test_letters_are_counted_by_alphabet() -> None:
     assert scripts_of("oi سلام 123 😢") == {"Latn": 2, "Arab": 4}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names"),
+    [
+        ("Aconteceu na Rua do Ouro, perto da loja.", ("Rua do Ouro",)),
+        ("It happened at St Mary's School near King's Cross.", ("St Mary's School", "King's Cross")),
+        ("Rosa Pereira da Silva saw it.", ("Pereira da Silva",)),
+        ("Um homem gritou com a Maria na Sexta.", ()),
+        ("Quando Maria chegou, eu fugi.", ()),
+        ("A MAN HIT ME ON THE BUS.", ()),
+        ("They Came At Night And Hit Me.", ()),
+        ("I told him I was afraid.", ()),
+        ("ele mora no Bairro Alto e no Campo Grande", ("Bairro Alto", "Campo Grande")),
+        ("", ()),
+    ],
+)
+def test_names_of_several_words_are_found(sentence: str, names: tuple[str, ...]) -> None:
+    assert names_in(sentence) == names
