@@ -311,11 +311,12 @@ class Worker:
 
 
 def as_dict(translation: Translation) -> dict[str, Any]:
-    """A translation as it is sealed: {"text", "engine", "route", "flags", "model"}."""
-    return {
+    """A translation as it is sealed: {"text", "engine", "route", "flags", "model"}, with "doubtful" where words may be wrong."""
+    sealed = {
         "text": translation.text,
         "engine": translation.engine,
         "route": list(translation.route),
         "flags": list(translation.flags),
         "model": translation.model,
     }
+    return sealed | ({"doubtful": list(translation.doubtful)} if translation.doubtful else {})

@@ -148,7 +148,8 @@ def _words(passages: Sequence[Passage], language: Tongue, working: str, made: Ma
         note = wording.FLAGS["engine_down" if "engine_down" in codes else "interpreter_needed"]
         return Words(passages, language, "none", note=note, glosses=glosses)
     note = f"Automatic translation ({made['engine']})"
-    return Words(passages, language, "made", str(made["text"]), note, wording.flags(codes), glosses)
+    checks = wording.flags(codes, map(str, made.get("doubtful", ())))
+    return Words(passages, language, "made", str(made["text"]), note, checks, glosses)
 
 
 # -- evidence ------------------------------------------------------------------------------------------------------------------

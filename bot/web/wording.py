@@ -143,9 +143,11 @@ def tongue(code: str | None) -> Tongue:
     return Tongue(code or "", known.english_name, known.name, known.direction)
 
 
-def flags(codes: Iterable[str]) -> list[str]:
-    """The flags of a translation as sentences."""
-    return [FLAGS.get(code, code.replace("_", " ")) for code in codes]
+def flags(codes: Iterable[str], doubtful: Iterable[str] = ()) -> list[str]:
+    """The flags of a translation as sentences; ``doubtful`` are words of the original that may have been lost."""
+    named = ", ".join(f"“{word}”" for word in doubtful)
+    said = [FLAGS.get(code, code.replace("_", " ")) for code in codes]
+    return [*said, *([f"May be missing or wrong: {named}"] if named else [])]
 
 
 def confidence(value: Any) -> str:
