@@ -15,7 +15,7 @@ from translations.glossary import Counterparts, plain
 
 # Of measures(), in order; then the sum from which a translation is doubted.
 WEIGHTS = (0.658, 3.366, 3.972)
-DOUBTED_FROM = 3.261
+DOUBTED_FROM = 3.395
 _UNLIKELY = 1.6  # nats: a word that the model gave less than one chance in five
 _MOST_NAMED = 4
 
@@ -55,8 +55,13 @@ def suspects(words: Sequence[Word], counterparts: Counterparts) -> tuple[str, ..
     unlikely = sorted((word for word in words if not _is_confirmed(word, counterparts)), key=lambda word: -word.surprise)
     named = [*counterparts.missing, *(_bare(word.of) for word in unlikely[:1])]
     named += [_bare(word.of) for word in unlikely[1:] if word.surprise > _UNLIKELY]
-    # A number that changed has a flag of its own.
-    return tuple(dict.fromkeys(word for word in named if any(letter.isalpha() for letter in word)))[:_MOST_NAMED]
+    told: list[str] = []
+    for word in named:
+        is_word = any(letter.isalpha() for letter in word)  # a number that changed has a flag of its own
+        # "levantou" is not named beside "levantou-me".
+        if is_word and not any(plain(one) in plain(word) or plain(word) in plain(one) for one in told):
+            told.append(word)
+    return tuple(told[:_MOST_NAMED])
 
 
 def _is_confirmed(word: Word, counterparts: Counterparts) -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
+from bot.web import wording
+from bot.worker import as_dict
 from translations import doubt, glossary, quality
 from translations.doubt import Word
 from translations.glossary import counterparts
-from translations.machine import Translator
+from translations.machine import Translation, Translator
 from translations.marian import Marian, ModelError
 
 
@@ -113,3 +115,14 @@ def test_a_model_of_another_shape_is_not_read(packages_dir: Path, tmp_path: Path
 
 def test_the_flag_says_what_to_do_in_words() -> None:
     assert "compare with the original" in quality.flag_in_words("doubtful")
+
+
+def test_the_doubtful_words_reach_the_caseworker() -> None:
+    made = Translation("They scraped my card.", "argos/test", ("pt", "en"), ("doubtful",), "0", ("rasgaram", "cartão"))
+    sealed = as_dict(made)
+    assert sealed["doubtful"] == ["rasgaram", "cartão"]
+    assert wording.flags(sealed["flags"], sealed["doubtful"]) == [
+        quality.IN_WORDS["doubtful"],
+        "May be missing or wrong: “rasgaram”, “cartão”",
+    ]
+    assert "doubtful" not in as_dict(Translation("A card.", "argos/test", ("pt", "en"), (), "0"))
