@@ -11,6 +11,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from bot import attachments
+from bot.attachments import Attached
 from bot.cases import act, mine, why_not
 from bot.models import (
     Case,
@@ -125,6 +127,7 @@ class CaseFile:
     actions: Sequence[Mapping[str, Any]]
     is_mine: bool
     is_being_translated: bool = field(default=False)
+    files: Sequence[Attached] = ()
 
 
 def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
@@ -155,6 +158,7 @@ def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
         chat=chat,
         actions=_opened_actions(db, opener, row.id),
         is_mine=row.state == "claimed" and row.claimed_by == member.caseworker_id,
+        files=attachments.of_case(db, opener, row.id),
         is_being_translated=db.execute(sa.select(_copy.id).where(_copy.case_id == row.id).limit(1)).scalar() is not None,
     )
 

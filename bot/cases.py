@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import audit, clock, outbox, staff, work_copies
+from bot import attachments, audit, clock, outbox, staff, work_copies
 from bot.models import (
     Address,
     Case,
@@ -122,6 +122,7 @@ def open_case(
         }
         texts["remarks"] = "\n".join(told.get("remarks", ()))
         work_copies.put(db, opened.id, report_id, told.get("language"), texts, classify=True)
+    attachments.give(db, reporter.id, opened.id)
     if receipt:
         db.insert(Receipt(case_id=opened.id, verifier=receipt))
     return opened

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, identity_word, inbox, keys, outbox, sessions
+from bot import attachments, cases, checkins, clock, identity_word, inbox, keys, outbox, sessions
 from bot.checkins import Due
 from bot.effects import CODE_TRIES_EVERY, SAFEGUARDED, Plan, Voice, perform
 from bot.inbox import Claimed
@@ -30,6 +30,7 @@ from translations import catalog, detect
 OFFER_AGAIN = timedelta(days=1)  # after it a half-told report is offered once more
 PAUSE = (Option("may_read", "option.pause.may_read"), Option("erase", "option.pause.erase"))
 RESUME = (Option("go_on", "option.resume.go_on"), Option("restart", "option.resume.restart"))
+PLACES = ("where", "change_where")  # the nodes whose answer is a place
 RECEIPT_DIGITS = 16
 MOST_CODE_TRIES = 5
 MOVES = 5  # how often a conversation may move under our hands before its text goes back into the line
@@ -137,6 +138,12 @@ class Conversation:
             if catalog.matches_word(text, "emergency"):
                 events.append(Event("emergency_words", {}))
             return Plan(tuple(events), before.session, before.language)
+        if message.media and before.owner is None and before.reporter.state == "open" and text.strip():
+            return _with_files(self._meant(before, message), message)
+        return self._meant(before, message)
+
+    def _meant(self, before: Situation, message: Claimed) -> Plan:
+        text = message.text
         if catalog.matches_word(text, "wipe"):
             return _wiped(before)
         if before.owner is not None:
@@ -207,7 +214,7 @@ class Conversation:
         return Plan((*kept, opened), before.session, before.language)
 
     def _nothing_to_read(self, before: Situation, message: Claimed) -> Plan:
-        events: tuple[Event, ...] = (_said("attachment.only" if message.attachments else "empty"),)
+        events: tuple[Event, ...] = (_said(_about_files(message, "attachment.only") if message.attachments else "empty"),)
         if before.session is None and before.latest is not None and before.latest.state != "closed":
             events = (Event("case_message", {}), *events)
         return Plan(events, before.session, before.language)
@@ -226,6 +233,8 @@ class Conversation:
                 return Plan(events, None, before.language)
             return Plan((Event("case_message", {}), _said("added")), None, before.language)
         facts: dict[str, Any] = {"channel": message.channel}
+        if message.is_place:
+            return self._speak_their_language({**facts, "where": text}, before.language)
         return self._speak_their_language(facts if wants_new and before.language else {**facts, "first": text}, before.language)
 
     def _speak_their_language(self, facts: Mapping[str, Any], known: str | None) -> Plan:
@@ -271,6 +280,8 @@ class Conversation:
         if session.waits_for in ("pause", "resume", "resumed") or (before.is_long_silent and session.flow == "report"):
             return self._resuming(before, session, text, language)
         if session.position is not None and session.flow == "report":
+            if message.is_place and session.position.node not in PLACES and "where" not in session.position.facts:
+                return self._placed(session, session.position, text, language)
             if catalog.matches_word(text, "later", language):
                 return Plan((_said("pause.ask", PAUSE),), replace(session, waits_for="pause"), language)
             if not session.was_abused and catalog.matches_word(text, "abuse", language):
@@ -283,6 +294,12 @@ class Conversation:
         if session.flow == "feedback" and as_number(text) is None:
             return self._opening(replace(before, session=None), message)  # they have more to say than how it was
         return self._advance(session, session.position, text, language)
+
+    def _placed(self, session: Session, position: Position, place: str, language: str) -> Plan:
+        """They shared a place: it is kept as where it happened, which the read-back shows, and the open question stands."""
+        known = replace(session, position=replace(position, facts={**position.facts, "where": place}))
+        plan = self._again(known, language)
+        return replace(plan, events=(_said("place.kept"), *plan.events))
 
     def _resuming(self, before: Situation, session: Session, text: str, language: str) -> Plan:
         """They paused, or were silent for days: go on, or start again? What they write meanwhile is kept as their answer."""
@@ -417,6 +434,15 @@ def _plain_word(before: Situation, message: Claimed) -> Plan | None:
     if catalog.matches_word(message.text, "carrier_stop"):
         return Plan((Event("opted_out", {}),), before.session, before.language)
     return None
+
+
+def _about_files(message: Claimed, otherwise: str) -> str:
+    return "attachment.too_large" if any(one.size > attachments.BIGGEST for one in message.media) else otherwise
+
+
+def _with_files(plan: Plan, message: Claimed) -> Plan:
+    """One calm line about the files, before what the words lead to."""
+    return replace(plan, events=(_said(_about_files(message, "attachment.kept")), *plan.events))
 
 
 def _wiped(before: Situation) -> Plan:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import cases, checkins, clock, identity_word, outbox, retention, sessions, vendor_copies
+from bot import attachments, cases, checkins, clock, identity_word, outbox, retention, sessions, vendor_copies
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
 from bot.models import Address, Message
@@ -107,6 +107,8 @@ def perform(
 ) -> None:
     """Do every event, send what was said as one text, keep where the reporter is now."""
     scene = Scene(db, before, plan, message, voice, is_in_danger=before.profile.get("in_danger", False))
+    if message and message.media:
+        attachments.want(db, message.reporter_id, message.channel, message.media)
     for event in plan.events:
         EFFECTS[event.name](scene, event.values)
     _send(scene, channels[scene.channel])
@@ -203,6 +205,8 @@ def _add_to_case(scene: Scene, _values: Mapping[str, Any]) -> None:
     if scene.message is None or case is None:
         return
     message = scene.message
+    if message.media:
+        attachments.give(scene.db, message.reporter_id, case.id)
     cases.add_reporter_message(
         scene.db,
         case,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from bot import clock, keys, vendor_copies
-from bot.messages import IncomingMessage, NoRoom
+from bot.messages import IncomingMessage, Media, NoRoom
 from bot.models import Address, Message, Reporter, Team
 from bot.store import Transaction, lease_is_free, next_sequence
 
@@ -48,6 +49,8 @@ class Claimed:
     attempts: int
     came_at: datetime
     place: datetime  # among all texts (see SPACING); the answer takes the same place
+    media: Sequence[Media] = ()
+    is_place: bool = False
 
 
 def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False) -> UUID | None:
@@ -69,7 +72,10 @@ def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False)
         raise NoRoom("too many texts wait, some thirty of them from this reporter")
     message = uuid4()
     handle = incoming.external_id if incoming.copy is None else incoming.copy
-    body = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
+    body: dict[str, Any] = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
+    if incoming.media or incoming.is_place:
+        files = [[one.reference, one.type, one.size] for one in incoming.media]
+        body |= {"media": files, "is_place": incoming.is_place}
     row = {
         "id": message,
         "reporter_id": reporter_id,
@@ -154,6 +160,8 @@ def _opened(db: Transaction, row: Any) -> Claimed | None:
         attempts=row.attempts,
         came_at=row.made_at,
         place=row.due_at,
+        media=tuple(Media(*one) for one in body.get("media", ())),
+        is_place=body.get("is_place", False),
     )
 
 

@@ -12,11 +12,21 @@ import regex
 
 
 @dataclass(frozen=True)
+class Media:
+    """A file at the vendor: ``Media("AgACAg…", "image/jpeg", 48211)``; bytes, or 0 where the vendor does not say."""
+
+    reference: str
+    type: str
+    size: int = 0
+
+
+@dataclass(frozen=True)
 class IncomingMessage:
     """One text as it came in: ``IncomingMessage("sms", "+447700900123", "Oi", "SM9f…")``.
 
     ``address`` is opaque: a phone number, a chat id, or an id that only the vendor understands. ``text`` is byte for byte what
-    was sent. ``attachments`` counts files that came with it. ``copy`` is what the vendor needs to delete its own copy: None where
+    was sent; a shared place (``is_place``) is its name and coordinates. ``attachments`` counts files that came with it, and
+    ``media`` holds those that can be fetched. ``copy`` is what the vendor needs to delete its own copy: None where
     that is ``external_id``, empty where there is nothing to delete.
     """
 
@@ -26,6 +36,8 @@ class IncomingMessage:
     external_id: str
     attachments: int = 0
     copy: str | None = field(default=None, compare=False)
+    media: Sequence[Media] = field(default=(), compare=False)
+    is_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,13 @@ class Channel(Protocol):
         """The vendor's ids of texts like this one it took ``since`` then; none where a vendor cannot be asked.
 
         Raises TransportError.
+        """
+        ...
+
+    def fetch(self, reference: str, limit: int) -> bytes:
+        """A file that came with a text, as IncomingMessage.media names it, of at most ``limit`` bytes.
+
+        Raises TransportError; ``refused`` with the code ``too large`` where it is larger.
         """
         ...
 

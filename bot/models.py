@@ -188,6 +188,25 @@ class VendorCopy(SQLModel, table=True):
     made_at: datetime = _made()
 
 
+class Attachment(SQLModel, table=True):
+    """A file a reporter sent. ``box`` (service key), until it is fetched: {"channel", "reference", "type"}; then ``sealed``:
+    {"type": "image/jpeg", "size": 48211}, and ``content``: the file itself.
+    """
+
+    id: UUID = _id()
+    reporter_id: UUID = Field(foreign_key="reporter.id", index=True)
+    case_id: UUID | None = Field(default=None, foreign_key="case.id", index=True)
+    state: str = "wanted"  # wanted | kept | too_large | lost
+    box: bytes | None = None
+    team_key_id: UUID | None = Field(default=None, foreign_key="team_key.id")
+    sealed: bytes | None = None
+    content: bytes | None = None
+    attempts: int = 0
+    due_at: datetime = _made()
+    leased_until: datetime | None = _when()
+    made_at: datetime = _made()
+
+
 class Polling(SQLModel, table=True):
     """Where we are in the updates of a bot we ask for them; one process asks at a time. ``id``: the sender's keyed hash."""
 

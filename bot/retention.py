@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from bot import audit, cases, clock, outbox, staff, vendor_copies
 from bot.models import (
     Address,
+    Attachment,
     Case,
     CaseAction,
     CaseMessage,
@@ -35,6 +36,7 @@ from bot.store import Store, Transaction, lock_reporter
 LAST_WORDS = timedelta(hours=24)  # an address stays this long at most, for the text that says that everything is erased
 AT_ONCE = 100  # rows of a kind in one transaction
 OF_A_CASE: tuple[Any, ...] = (
+    Attachment,
     Perception,
     Suggestion,
     Decision,
@@ -47,7 +49,7 @@ OF_A_CASE: tuple[Any, ...] = (
     Unmasking,
 )
 
-OF_A_REPORTER: tuple[Any, ...] = (Consent, FlowSession, CheckIn, Message, Address)
+OF_A_REPORTER: tuple[Any, ...] = (Attachment, Consent, FlowSession, CheckIn, Message, Address)
 
 _case: Any = Case.__table__.c  # type: ignore[attr-defined]
 _reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
@@ -112,6 +114,7 @@ def erase_reporter(db: Transaction, reporter: UUID) -> int:
     held = sum(not erase_case(db, case) for case in theirs)
     if not held:
         vendor_copies.want_deleted(db, _message.reporter_id == reporter)
+        db.execute(sa.delete(Attachment).where(Attachment.__table__.c.reporter_id == reporter))  # type: ignore[attr-defined]
         db.execute(sa.update(FlowSession).where(_session.reporter_id == reporter).values(is_over=True, body=None))
         db.execute(sa.update(Address).where(_address.reporter_id == reporter).values(forget_at=clock.now() + LAST_WORDS))
     return held

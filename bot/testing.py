@@ -10,7 +10,7 @@ from itertools import count
 from bot import inbox, outbox
 from bot.conversation import Conversation
 from bot.effects import Voice
-from bot.messages import IncomingMessage, OutgoingMessage, Rate, TransportError
+from bot.messages import IncomingMessage, Media, OutgoingMessage, Rate, TransportError
 from bot.store import Store
 from bot.understanding import SILENT, Nlu, Understanding
 from flows import engine
@@ -29,6 +29,7 @@ class FakeChannel:
         self.rate = Rate()
         self.sent: list[OutgoingMessage] = []
         self.deleted: list[str] = []
+        self.files: dict[str, bytes] = {}
         self.failures: list[TransportError] = []
         self._ids = count(1)
 
@@ -42,6 +43,14 @@ class FakeChannel:
     def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
         """The ids of every text like this one, whenever it was sent."""
         return [f"{self.name}-out-{n}" for n, sent in enumerate(self.sent, start=1) if sent == message]
+
+    def fetch(self, reference: str, limit: int) -> bytes:
+        """One of ``files``. Raises the next of ``failures``, if there is one."""
+        if self.failures:
+            raise self.failures.pop(0)
+        if len(self.files[reference]) > limit:
+            raise TransportError("refused", "too large")
+        return self.files[reference]
 
     def delete(self, external_id: str) -> None:
         """Raises the next of ``failures``, if there is one."""
@@ -97,9 +106,11 @@ class FakeTelephone:
     def caller(self, address: str = "+447700900123") -> Caller:
         return Caller(self, address)
 
-    def accept(self, address: str, text: str, attachments: int = 0) -> None:
+    def accept(self, address: str, text: str, attachments: int = 0, *, media: Sequence[Media] = (), is_place: bool = False) -> None:
         """A text comes in and waits."""
-        incoming = IncomingMessage(self.channel.name, address, text, f"{self.channel.name}-in-{next(self._ids)}", attachments)
+        external_id = f"{self.channel.name}-in-{next(self._ids)}"
+        files = attachments or len(media)
+        incoming = IncomingMessage(self.channel.name, address, text, external_id, files, media=media, is_place=is_place)
         with self.store.transaction() as db:
             inbox.accept(db, incoming)
 
@@ -131,14 +142,14 @@ class Caller:
         """Every text this phone got so far, oldest first."""
         return [m.text for m in self._telephone.channel.sent if m.address == self.address]
 
-    def writes(self, text: str, attachments: int = 0) -> None:
+    def writes(self, text: str, attachments: int = 0, *, media: Sequence[Media] = (), is_place: bool = False) -> None:
         """Send a text that is not answered yet."""
-        self._telephone.accept(self.address, text, attachments)
+        self._telephone.accept(self.address, text, attachments, media=media, is_place=is_place)
 
-    def says(self, text: str, attachments: int = 0) -> str:
+    def says(self, text: str, attachments: int = 0, *, media: Sequence[Media] = (), is_place: bool = False) -> str:
         """Send a text; what comes back, texts joined by a newline."""
         before = len(self.heard)
-        self.writes(text, attachments)
+        self.writes(text, attachments, media=media, is_place=is_place)
         self._telephone.answer()
         self._telephone.send()
         return "\n".join(self.heard[before:])

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from bot import cases, staff
 from bot.models import (
+    Attachment,
     Case,
     CaseAction,
     CaseMessage,
@@ -26,6 +27,7 @@ from bot.store import Transaction, lock_reporter
 
 SEALED: tuple[Any, ...] = (Perception, Suggestion, Decision, SealedTranslation, CaseMessage, CaseAction)
 
+_file: Any = Attachment.__table__.c  # type: ignore[attr-defined]
 _case: Any = Case.__table__.c  # type: ignore[attr-defined]
 _team: Any = Team.__table__.c  # type: ignore[attr-defined]
 _report: Any = Report.__table__.c  # type: ignore[attr-defined]
@@ -64,6 +66,12 @@ def hand_over(db: Transaction, member: SignedIn, case: UUID, team: str) -> None:
 
     for table in SEALED:
         moved(table, table.__table__.c.case_id == case)
+    kept = sa.select(_file.id, _file.team_key_id, _file.content).where(_file.case_id == case, _file.content.is_not(None))
+    for one in db.execute(kept).all():
+        told = member.opener.open(one.content, one.team_key_id, "attachment_content", one.id)
+        again = seal.seal(told, "attachment_content", one.id)
+        db.execute(sa.update(Attachment).where(_file.id == one.id).values(content=again))
+    moved(Attachment, _file.case_id == case)
     if row.report_id:
         moved(Report, _report.id == row.report_id)
         db.execute(sa.update(Report).where(_report.id == row.report_id).values(team_id=new))

@@ -11,7 +11,20 @@ from typing import Any, Protocol, TypeVar
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import audit, checkins, inbox, outbox, retention, sessions, staff, vendor_copies, waking, work_copies, wrong_times
+from bot import (
+    attachments,
+    audit,
+    checkins,
+    inbox,
+    outbox,
+    retention,
+    sessions,
+    staff,
+    vendor_copies,
+    waking,
+    work_copies,
+    wrong_times,
+)
 from bot.clock import now
 from bot.conversation import Conversation
 from bot.inbox import Claimed
@@ -276,6 +289,9 @@ class Worker:
     def delete_copies(self) -> int:
         return vendor_copies.delete_due(self._store, self._channels)
 
+    def fetch_files(self) -> int:
+        return attachments.fetch_due(self._store, self._channels)
+
     def forget_addresses(self) -> int:
         with self._store.transaction() as db:
             return outbox.forget_addresses(db)
@@ -287,6 +303,7 @@ class Worker:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             self._conversation.offer_again(db)
             outbox.erase_late(db)
+            attachments.erase_without_case(db)
             return sessions.erase_expired(db)
 
     def mend_times(self) -> int:

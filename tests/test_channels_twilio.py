@@ -184,7 +184,10 @@ FORM = {"MessageSid": "SM1", "From": ROSA, "Body": "Oi", "NumMedia": "0"}
         (FORM | {"From": "whatsapp:+351900000000"}, IncomingMessage("whatsapp", "whatsapp:+351900000000", "Oi", "SM1")),
         (FORM | {"From": "whatsapp:CC.1234abcd"}, IncomingMessage("whatsapp", "whatsapp:CC.1234abcd", "Oi", "SM1")),
         (FORM | {"From": "CC.1234abcd", "To": "whatsapp:+4"}, IncomingMessage("whatsapp", "whatsapp:CC.1234abcd", "Oi", "SM1")),
-        ({"MessageSid": "SM1", "From": ROSA, "Latitude": "51.5", "Longitude": "0"}, IncomingMessage("sms", ROSA, "", "SM1", 1)),
+        (
+            {"MessageSid": "SM1", "From": ROSA, "Latitude": "51.5", "Longitude": "0"},
+            IncomingMessage("sms", ROSA, "51.50000, 0.00000", "SM1", is_place=True),
+        ),
         ({"MessageSid": "SM1", "From": ROSA, "NumMedia": "1"}, IncomingMessage("sms", ROSA, "", "SM1", 1)),
     ],
     ids=["text", "picture", "odd count", "whatsapp", "whatsapp without number", "bare id", "place", "picture without body"],

@@ -23,7 +23,7 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 from telegram.request import HTTPXRequest
 
 from bot.channels import Accept, RecordStanding, hand_over, read_body
-from bot.messages import IncomingMessage, OutgoingMessage, Rate, Standing, TransportError
+from bot.messages import IncomingMessage, Media, OutgoingMessage, Rate, Standing, TransportError
 
 os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns whenever Telegram asks us to wait
 
@@ -102,12 +102,35 @@ def parse_standing(raw: Mapping[str, Any]) -> Standing | None:
 
 
 def _parse_message(message: Message, update_id: int) -> IncomingMessage | None:
-    attachments = int(bool(message.effective_attachment))
-    text = message.text or message.caption or ""
+    place = _place(message)
+    attachments = 0 if place else int(bool(message.effective_attachment))
+    text = place or message.text or message.caption or ""
     if message.chat.type != "private" or not (text or attachments):
         return None
     copy = f"{message.chat.id}/{message.message_id}"
-    return IncomingMessage("telegram", str(message.chat.id), text, str(update_id), attachments, copy=copy)
+    return IncomingMessage(
+        "telegram", str(message.chat.id), text, str(update_id), attachments, copy=copy, media=_media(message), is_place=bool(place)
+    )
+
+
+def _place(message: Message) -> str:
+    """A shared place as text: ``"Central Station, Main Street 1, 51.50074, -0.12463"``; empty if there is none."""
+    if message.location is None:
+        return ""
+    names = [message.venue.title, message.venue.address] if message.venue else []
+    return ", ".join([*names, f"{message.location.latitude:.5f}, {message.location.longitude:.5f}"])
+
+
+def _media(message: Message) -> list[Media]:
+    """The file that can be fetched: of a picture the largest size."""
+    if message.photo:
+        largest = message.photo[-1]
+        return [Media(largest.file_id, "image/jpeg", largest.file_size or 0)]
+    for found in (message.voice, message.audio, message.video, message.video_note, message.document):
+        if found is not None:
+            default = "video/mp4" if found is message.video_note else "application/octet-stream"
+            return [Media(found.file_id, getattr(found, "mime_type", None) or default, found.file_size or 0)]
+    return []
 
 
 def _parse_press(press: CallbackQuery, update_id: int) -> IncomingMessage | None:
@@ -202,6 +225,13 @@ class TelegramChannel:
         """Telegram cannot be asked: after a lost answer a text may come twice."""
         return ()
 
+    def fetch(self, reference: str, limit: int) -> bytes:
+        """A file that came with a text, by its file_id, of at most ``limit`` bytes. Raises TransportError."""
+        outcome = self._call(lambda bot: self._fetch(bot, reference, limit))
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
+
     def delete(self, external_id: str) -> None:
         """Delete a message of ours or theirs for both, within 48 hours of its sending. Raises TransportError."""
         chat, _, message = external_id.partition("/")
@@ -224,6 +254,20 @@ class TelegramChannel:
             reply_markup=InlineKeyboardMarkup(rows) if rows else None,
             link_preview_options=LinkPreviewOptions(is_disabled=True),  # a preview on a lock screen tells too much
         )
+
+    async def _fetch(self, bot: Bot, reference: str, limit: int) -> bytes:
+        try:
+            file = await bot.get_file(reference)
+        except BadRequest as error:
+            if "too big" in str(error).casefold():
+                raise TransportError("refused", "too large") from None
+            raise
+        if (file.file_size or 0) > limit:
+            raise TransportError("refused", "too large")
+        content = bytes(await file.download_as_bytearray())
+        if len(content) > limit:
+            raise TransportError("refused", "too large")
+        return content
 
     async def _delete(self, bot: Bot, chat: str, message: str) -> bool:
         try:
@@ -248,6 +292,8 @@ class TelegramChannel:
         future = asyncio.run_coroutine_threadsafe(ask(running.bot), running.loop)
         try:
             return future.result(self._timeout * 4)  # waiting for a connection, connecting, writing, reading
+        except TransportError as error:
+            return error
         except TelegramError as error:
             return _failure(error)
         except TimeoutError:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 
-from bot.messages import OutgoingMessage, Rate
+from bot.messages import OutgoingMessage, Rate, TransportError
 
 
 class Terminal:
@@ -30,6 +30,10 @@ class Terminal:
     def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
         """Nothing said here is ever in doubt."""
         return ()
+
+    def fetch(self, reference: str, limit: int) -> bytes:
+        """Nobody can send a file here."""
+        raise TransportError("refused", "no files")
 
     def delete(self, external_id: str) -> None:
         """No vendor holds a copy."""

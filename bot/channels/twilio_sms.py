@@ -20,13 +20,15 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from bot.channels import Accept, RecordDelivery, hand_over, read_body
-from bot.messages import Delivery, DeliveryState, IncomingMessage, OutgoingMessage, Rate, TransportError
+from bot.messages import Delivery, DeliveryState, IncomingMessage, Media, OutgoingMessage, Rate, TransportError
 
 log = logging.getLogger(__name__)
 
 STATUS = "/status"
 SIGNATURE = "X-Twilio-Signature"
 WHATSAPP = "whatsapp:"  # before an address of WhatsApp, theirs and ours
+MEDIA = r"/2010-04-01/Accounts/{}/Messages/(?:MM|SM)[0-9a-f]{{32}}/Media/ME[0-9a-f]{{32}}"
+MOST_MEDIA = 10  # files in one text
 EMPTY_TWIML = "<Response/>"  # our answer goes through the outbox, never back through the webhook
 
 _TEMPLATES = r"^$|^[A-Za-z-]+=HX[0-9a-f]{32}(,[A-Za-z-]+=HX[0-9a-f]{32})*$"
@@ -90,18 +92,30 @@ class IncompleteForm(Exception):
 def parse_sms(form: Mapping[str, str]) -> IncomingMessage:
     """One text as Twilio posts it, by SMS or WhatsApp.
 
-    The address is what Twilio takes as ``To``: ``+44…``, ``whatsapp:+44…``, or ``whatsapp:`` and an id that holds no number. A
-    shared place (WhatsApp) counts as an attachment. Raises IncompleteForm.
+    The address is what Twilio takes as ``To``: ``+44…``, ``whatsapp:+44…``, or ``whatsapp:`` and an id that holds no number.
+    Raises IncompleteForm.
     """
-    attachments = _count(form.get("NumMedia", "")) + ("Latitude" in form)
     _require(form, "MessageSid", "From")
-    if "Body" not in form and not attachments:
+    attachments, place = _count(form.get("NumMedia", "")), _place(form)
+    if "Body" not in form and not attachments and not place:
         raise IncompleteForm("Body")
-    address = form["From"]
-    if not (address.startswith(WHATSAPP) or form.get("To", "").startswith(WHATSAPP)):
-        return IncomingMessage("sms", address, form.get("Body", ""), form["MessageSid"], attachments)
-    address = WHATSAPP + address.removeprefix(WHATSAPP)
-    return IncomingMessage("whatsapp", address, form.get("Body", ""), form["MessageSid"], attachments)
+    channel, address = "sms", form["From"]
+    if address.startswith(WHATSAPP) or form.get("To", "").startswith(WHATSAPP):
+        channel, address = "whatsapp", WHATSAPP + address.removeprefix(WHATSAPP)
+    text = place or form.get("Body", "")
+    sent = [n for n in range(min(attachments, MOST_MEDIA)) if f"MediaUrl{n}" in form]
+    media = [Media(form[f"MediaUrl{n}"], form.get(f"MediaContentType{n}", "")) for n in sent]
+    return IncomingMessage(channel, address, text, form["MessageSid"], attachments, media=media, is_place=bool(place))
+
+
+def _place(form: Mapping[str, str]) -> str:
+    """A place shared on WhatsApp, as text: ``"Central Station, 51.50074, -0.12463"``; empty if there is none."""
+    try:
+        where = f"{float(form['Latitude']):.5f}, {float(form['Longitude']):.5f}"
+    except (KeyError, ValueError):
+        return ""
+    names = [form[name] for name in ("Label", "Address") if form.get(name)] or [form.get("Body", "")]
+    return ", ".join([*dict.fromkeys(name for name in names if name), where])
 
 
 _STATES: Mapping[str, DeliveryState] = {
@@ -151,6 +165,7 @@ class TwilioSms:
         self.rate = self._rate(settings)
         self._validator = RequestValidator(token)
         self._http = _Http(settings.api_url, timeout)
+        self._account_sid, self._account = settings.account_sid, (settings.account_sid, token)
         self._client = Client(settings.account_sid, token, http_client=self._http)
 
     def _rate(self, settings: TwilioSettings) -> Rate:
@@ -176,6 +191,17 @@ class TwilioSms:
         """The MessageSids of this very text to this address, taken ``since`` (aware) or later. Raises TransportError."""
         found = self._ask(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
         return [str(m.sid) for m in found if m.body == message.text and str(m.direction).startswith("outbound")]
+
+    def fetch(self, reference: str, limit: int) -> bytes:
+        """A file that came with a text, from its MediaUrl, of at most ``limit`` bytes. Raises TransportError.
+
+        Our token goes to Twilio's own address alone; where that sends us on to is asked without it.
+        """
+        parts = urlsplit(reference)
+        if parts.hostname != "api.twilio.com" or not re.fullmatch(MEDIA.format(self._account_sid), parts.path):
+            raise TransportError("refused", "not a media address")
+        content: bytes = self._ask(lambda: self._http.download(f"https://api.twilio.com{parts.path}", self._account, limit))
+        return content
 
     def delete(self, external_id: str) -> None:
         """Delete a message at Twilio, in or out, with its media. Raises TransportError.
@@ -263,6 +289,22 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
         super().__init__(timeout=timeout)
         self.api_url = api_url.rstrip("/")
         self.session.trust_env = not api_url  # a proxy of the environment must not catch what is meant for this machine
+
+    def download(self, url: str, account: tuple[str, str], limit: int) -> bytes:
+        """A file of at most ``limit`` bytes, in memory. Raises TransportError, OSError."""
+        if self.api_url:
+            url = self.api_url + urlsplit(url).path
+        with self.session.get(url, auth=account, stream=True, timeout=self.timeout) as answer:
+            if answer.status_code == 404:  # it may not be there yet
+                raise TransportError("later", "404")
+            if answer.status_code != 200:
+                raise _failure(answer.status_code, None)
+            content = bytearray()
+            for chunk in answer.iter_content(64 * 1024):
+                content += chunk
+                if len(content) > limit:
+                    raise TransportError("refused", "too large")
+        return bytes(content)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         if self.api_url:

@@ -49,7 +49,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 has_begun = True
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)  # a file that is sent on may have a stricter policy
                 # Our own stylesheet and scripts carry their version in the address; a page with a case in it is never kept.
                 headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_static else "no-store"
             await send(message)

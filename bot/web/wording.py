@@ -52,6 +52,12 @@ EVIDENCE: Mapping[str, str] = {
     "no_other_motive": "no other motive is told",
     "model_weight": "words that weighed most for the model",
 }
+FILE_STATES: Mapping[str, str] = {
+    "wanted": "A file that is being fetched",
+    "too_large": "A file that was too large to be kept; the reporter was told",
+    "lost": "A file that could not be fetched any more",
+}
+FILE_KINDS: Mapping[str, str] = {"image": "Picture", "audio": "Recording", "video": "Video"}
 DELIVERIES: Mapping[str, str] = {
     "queued": "Waiting to be sent",
     "sending": "Being sent",
@@ -69,6 +75,7 @@ ACTIONS: Mapping[str, str] = {
     "opened": "The case was opened",
     "read": "read the case",
     "claimed": "claimed the case",
+    "opened_file": "opened a file",
     "noted": "wrote a note",
     "replied": "wrote to the reporter",
     "decided": "wrote down a decision",
@@ -177,3 +184,13 @@ def moment(at: datetime, zone: ZoneInfo) -> str:
     here = at.astimezone(zone)
     year = "" if here.year == clock.now().astimezone(zone).year else f" {here.year}"
     return f"{here:%a} {here.day} {here:%b}{year}, {here:%H:%M}"
+
+
+def file_kind(kind: str) -> str:
+    """A type of file in a word: ``file_kind("audio/ogg") == "Recording"``."""
+    return FILE_KINDS.get(kind.partition("/")[0], "Paper or other file")
+
+
+def file_size(size: int) -> str:
+    """``file_size(48211) == "47 kB"``."""
+    return f"{size / 1024 / 1024:.1f} MB" if size >= 1024 * 1024 else f"{max(1, round(size / 1024))} kB"

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.standins import Call, Reply, StandIn, post
 
@@ -106,8 +106,8 @@ class TelegramApi(StandIn):
     def write(self, user_id: int, text: str) -> int:
         return self._post_message(user_id, {"text": text})
 
-    def photo(self, user_id: int, caption: str = "") -> int:
-        sizes = [{**self._file(b"\xff\xd8 picture"), "width": side, "height": side} for side in (90, 320)]
+    def photo(self, user_id: int, caption: str = "", content: bytes = b"\xff\xd8 picture") -> int:
+        sizes = [{**self._file(content), "width": side, "height": side} for side in (90, 320)]
         return self._post_message(user_id, {"photo": sizes} | ({"caption": caption} if caption else {}))
 
     def voice(self, user_id: int) -> int:
@@ -116,6 +116,11 @@ class TelegramApi(StandIn):
     def document(self, user_id: int, caption: str = "") -> int:
         document = {**self._file(b"%PDF-1.7"), "file_name": "letter.pdf", "mime_type": "application/pdf"}
         return self._post_message(user_id, {"document": document} | ({"caption": caption} if caption else {}))
+
+    def location(self, user_id: int, latitude: float, longitude: float, title: str = "") -> int:
+        where = {"latitude": latitude, "longitude": longitude}
+        venue = {"venue": {"location": where, "title": title, "address": "Main Street 1"}} if title else {}
+        return self._post_message(user_id, {"location": where} | venue)
 
     def edit(self, user_id: int, text: str) -> int:
         """Change what the person wrote last."""
@@ -224,7 +229,7 @@ class TelegramApi(StandIn):
     def answer(self, call: Call) -> Reply:
         if call.path.startswith("/standin/"):
             return self._control(call)
-        parts = re.fullmatch(r"/(file/)?bot([^/]+)/(.+)", call.path)
+        parts = re.fullmatch(r"/(file/)?bot([^/]+)/(.+)", unquote(call.path))
         if not parts or not re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]{35}", parts[2]):
             return _refused(Refusal(404, "Not Found"))
         if parts[2] != self.token:
@@ -358,6 +363,8 @@ class TelegramApi(StandIn):
         file_id = str(asked.get("file_id", ""))
         if file_id not in self.files:
             raise Refusal(400, "Bad Request: invalid file_id")
+        if len(self.files[file_id]) > 20 * 1024 * 1024:
+            raise Refusal(400, "Bad Request: file is too big")
         return {
             "file_id": file_id,
             "file_unique_id": file_id[-8:],

@@ -92,6 +92,7 @@ class TwilioApi(StandIn):
         self.webhook = webhook  # where our number's texts are posted, as Twilio sees it
         self.callbacks: Callbacks = callbacks
         self.sent: list[SentMessage] = []
+        self.media: dict[str, tuple[str, bytes]] = {}  # type and content by path
         self.received: dict[str, dict[str, str]] = {}  # what phones sent to us, by MessageSid
         self.posted: list[Posted] = []
         self.carrier_replies: list[tuple[str, str]] = []  # what the carrier itself answered, never we
@@ -149,6 +150,16 @@ class TwilioApi(StandIn):
         self.posted.append(posted)
         return posted
 
+    def deliver_media(self, number: str, body: str, *files: tuple[str, bytes], url: str | None = None) -> Posted:
+        """A phone sends files, each its type and content, with a text or without."""
+        sid = "MM" + secrets.token_hex(16)
+        fields = {"NumMedia": str(len(files))}
+        for n, (kind, content) in enumerate(files):
+            path = f"/2010-04-01/Accounts/{self.account_sid}/Messages/{sid}/Media/ME{secrets.token_hex(16)}"
+            self.media[path] = (kind, content)
+            fields |= {f"MediaUrl{n}": f"https://api.twilio.com{path}", f"MediaContentType{n}": kind}
+        return self.deliver(number, body, sid, url, **fields)
+
     def inbound_fields(self, number: str, body: str, sid: str | None = None) -> dict[str, str]:
         """The form of one inbound text, as Twilio fills it."""
         sid = sid or new_sid()
@@ -184,9 +195,13 @@ class TwilioApi(StandIn):
     def answer(self, call: Call) -> Reply:
         if call.path.startswith("/standin/"):
             return self._control(call)
+        if call.path.startswith("/cdn/"):
+            return self._stored(call)
         wanted = "Basic " + base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
         if not hmac.compare_digest(call.headers.get("authorization", "").encode(), wanted.encode()):
             return _error(401, 20003, "Authenticate")
+        if call.method == "GET" and call.path in self.media:  # it stands elsewhere, where our token must not go
+            return Reply(307, b"", {"Location": f"http://localhost:{self.port}/cdn{call.path}"})
         parts = re.fullmatch(r"/2010-04-01/Accounts/([^/]+)/Messages(?:/([^/]+))?\.json", call.path)
         if not parts or parts[1] != self.account_sid:
             return _not_found(call.path)
@@ -201,6 +216,12 @@ class TwilioApi(StandIn):
             case "DELETE", str(sid):
                 return self._delete(sid, call.path)
         return _error(405, 20004, "Method not allowed")
+
+    def _stored(self, call: Call) -> Reply:
+        if "authorization" in call.headers:
+            return Reply(400, b"<Error><Code>InvalidArgument</Code></Error>", {"Content-Type": "application/xml"})
+        kind, content = self.media[call.path.removeprefix("/cdn")]
+        return Reply(200, content, {"Content-Type": kind})
 
     def _create(self, call: Call) -> Reply:
         trouble, retry_after = self._troubles.popleft() if self._troubles else (None, 0.0)
@@ -314,6 +335,7 @@ class TwilioApi(StandIn):
     def _delete(self, sid: str, path: str) -> Reply:
         with self.lock:
             if self.received.pop(sid, None):
+                self.media = {path: kept for path, kept in self.media.items() if f"/Messages/{sid}/" not in path}
                 return Reply(204)
             found = self._find(sid)
             if not found:
