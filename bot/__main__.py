@@ -6,13 +6,14 @@ import getpass
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from bot import app, audit, cases, chat, doctor, lines, processes, retention, rotation, staff
+from bot import agreement, app, audit, cases, chat, doctor, lines, processes, retention, rotation, staff
 from bot import language_commands as languages
 from bot import settings as all_settings
 from bot.key_files import KeyFile, KeyProblem
@@ -322,6 +323,23 @@ def rotate(
 def export() -> None:
     """Export cases."""
     _not_yet()
+
+
+@commands.command(name="agreement")
+def compare(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+    """Count decisions beside suggestions, by language and motivation; what fewer than five stand behind is left out."""
+    store = app.open_store(_settings())
+    require_schema(store.engine)
+    with store.reading() as db:
+        found = [(name, row) for id, name in staff.teams(db) for row in agreement.rows(db, id)]
+    for name, row in found:
+        if as_json:
+            print(json.dumps({"team": name, **asdict(row)}, ensure_ascii=False))
+        else:
+            print(f"{name}, {row.year}, {row.language}, {row.motivation}: both {row.both}, ", end="")
+            print(f"machine alone {row.machine}, caseworker alone {row.caseworker}")
+    if not found and not as_json:
+        print("Not enough decisions yet: five of a language and motivation in a year are the fewest that are shown.")
 
 
 @commands.command()

@@ -66,6 +66,16 @@ class Team(SQLModel, table=True):
     made_at: datetime = _made()
 
 
+class Tally(SQLModel, table=True):
+    """What a team's work came to in a year. ``box`` (service key): {"decided pt race likely yes": 7}; it points to nobody."""
+
+    __table_args__ = (sa.UniqueConstraint("team_id", "year"),)
+    id: UUID = _id()
+    team_id: UUID = Field(foreign_key="team.id")
+    year: int
+    box: bytes
+
+
 class TeamKey(SQLModel, table=True):
     """One version of a team's key; new texts are sealed to the newest."""
 
@@ -326,6 +336,17 @@ class Decision(SQLModel, table=True):
 
     id: UUID = _id()
     case_id: UUID = Field(foreign_key="case.id", index=True)
+    caseworker_id: UUID = Field(foreign_key="caseworker.id")
+    team_key_id: UUID = Field(foreign_key="team_key.id")
+    sealed: bytes
+    at: datetime = _made()
+
+
+class Example(SQLModel, table=True):
+    """A redacted account its reporter lets the machine learn from; ``sealed``: {"text", "language", "motivations", …}."""
+
+    id: UUID = _id()
+    case_id: UUID = Field(foreign_key="case.id", unique=True)
     caseworker_id: UUID = Field(foreign_key="caseworker.id")
     team_key_id: UUID = Field(foreign_key="team_key.id")
     sealed: bytes

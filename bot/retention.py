@@ -19,6 +19,7 @@ from bot.models import (
     CheckIn,
     Consent,
     Decision,
+    Example,
     FlowSession,
     Message,
     Perception,
@@ -47,6 +48,7 @@ OF_A_CASE: tuple[Any, ...] = (
     CaseMessage,
     CaseAction,
     Unmasking,
+    Example,
 )
 
 OF_A_REPORTER: tuple[Any, ...] = (Attachment, Consent, FlowSession, CheckIn, Message, Address)

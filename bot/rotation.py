@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from bot import keys
 from bot.key_files import LOOK_EVERY, KeyFile, KeyProblem
-from bot.models import Address, Attachment, FlowSession, Installation, Message, Reporter, VendorCopy, WorkingCopy
+from bot.models import Address, Attachment, FlowSession, Installation, Message, Reporter, Tally, VendorCopy, WorkingCopy
 from bot.privacy import place
 from bot.store import Store, Transaction
 
@@ -28,6 +28,7 @@ UNDER_THE_SERVICE_KEY: Sequence[tuple[Any, str]] = (
     (Attachment, "box"),
     (FlowSession, "body"),
     (WorkingCopy, "body"),
+    (Tally, "box"),
 )
 
 _installation: Any = Installation.__table__.c  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import cases, clock, keys
+from bot import cases, clock, keys, tallies
 from bot.models import FlowSession, Reporter
 from bot.store import Transaction, lock_reporter
 from flows.model import Position
@@ -126,24 +127,32 @@ _CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("ac
 def erase_expired(db: Transaction) -> int:
     """Erase the answers of conversations nobody finished. Returns how many.
 
-    Who agreed that a person reads it if they do not come back: their words become a case marked unconfirmed.
+    Who agreed that a person reads it if they do not come back: their words become a case marked unconfirmed. Else only that
+    there was a story, in which language, is counted.
     """
     expired = sa.select(*_session).where(~_session.is_over, _session.expires_at <= clock.now())
     found = db.execute(expired).all()
+    half_told: Counter[tuple[UUID, str]] = Counter()
     for row in found:
-        _keep_if_agreed(db, row)
+        half_told.update(_keep_if_agreed(db, row))
         db.execute(sa.update(FlowSession).where(_session.id == row.id).values(is_over=True, body=None))
+    for (team, language), number in half_told.items():
+        tallies.add(db, team, {f"half_told {language}": number})
     return len(found)
 
 
-def _keep_if_agreed(db: Transaction, row: Any) -> None:
+def _keep_if_agreed(db: Transaction, row: Any) -> list[tuple[UUID, str]]:
+    """Returns the team and language of a story that is erased."""
     try:
         session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id))
     except (keys.WrongKey, ValueError, KeyError, TypeError):  # what cannot be read any more is only erased
-        return
-    if not session.may_read or session.position is None:
-        return
+        return []
+    if session.position is None:
+        return []
     reporter = lock_reporter(db, row.reporter_id)
     told = {k: v for k, v in session.position.facts.items() if k not in NOT_TOLD}
     told["language"] = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language")
+    if not session.may_read:
+        return [(reporter.team_id, told["language"] or "unknown")] if told.get("story") else []
     cases.open_case(db, reporter, told, kind="unconfirmed")
+    return []

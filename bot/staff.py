@@ -270,6 +270,11 @@ def team_seal(db: Transaction, team: UUID) -> TeamSeal:
     return TeamSeal(row.id, row.public)
 
 
+def teams(db: Transaction) -> list[tuple[UUID, str]]:
+    """Every team's id and name."""
+    return [(t.id, t.name) for t in db.execute(sa.select(_team.id, _team.name).order_by(_team.name))]
+
+
 def has_team(db: Transaction) -> bool:
     """Whether anybody could ever read a report."""
     return db.execute(sa.select(_team_key.id).limit(1)).scalar() is not None

@@ -14,6 +14,7 @@ from bot.models import (
     CaseAction,
     CaseMessage,
     Decision,
+    Example,
     Perception,
     Report,
     Reporter,
@@ -25,7 +26,7 @@ from bot.models import (
 from bot.staff import SignedIn
 from bot.store import Transaction, lock_reporter
 
-SEALED: tuple[Any, ...] = (Perception, Suggestion, Decision, SealedTranslation, CaseMessage, CaseAction)
+SEALED: tuple[Any, ...] = (Perception, Suggestion, Decision, SealedTranslation, CaseMessage, CaseAction, Example)
 
 _file: Any = Attachment.__table__.c  # type: ignore[attr-defined]
 _case: Any = Case.__table__.c  # type: ignore[attr-defined]

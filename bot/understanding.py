@@ -23,7 +23,7 @@ REST = 15.0  # seconds to leave a silent Rasa alone
 # The languages Rasa's encoders were made for; in any other it is confidently wrong ("no" comes back as a yes).
 ENCODED = frozenset("ar bn de en es fa fr gu hi it ja ko nl pa pl pt ro ru so th tl tr uk ur vi zh-Hans zh-Hant".split())
 NOTHING_MEANT = "nothing"  # Rasa answered and found no intent
-_FACTS = frozenset({"when", "where", "who", "injury", "online", "threat", "ongoing"})
+_FACTS = frozenset({"when", "where", "who", "injury", "online", "threat", "damage", "ongoing"})
 _ONLY_NUMBER = re.compile(r"\W*(\d{1,2})\W*")
 
 
@@ -31,13 +31,14 @@ _ONLY_NUMBER = re.compile(r"\W*(\d{1,2})\W*")
 class Understanding:
     """What NLU thinks was meant: ``Understanding("report", 0.93, frozenset({"when"}), {"state": "suggested", …})``.
 
-    ``bias`` is the suggestion as in ``tellonce understand``; empty when NLU said nothing.
+    ``bias`` is the suggestion as in ``tellonce understand``; empty when NLU said nothing. ``incident``: kinds, likeliest first.
     """
 
     intent: str = ""
     confidence: float = 0.0
     told: frozenset[str] = frozenset()
     bias: Mapping[str, Any] = field(default_factory=dict)
+    incident: tuple[str, ...] = ()
 
     @property
     def is_silent(self) -> bool:
@@ -103,7 +104,8 @@ def _read(answer: Mapping[str, Any], shift: int) -> Understanding:
     intent, bias = answer["intent"], report.get("bias") or {}
     if bias:
         bias = {**bias, "motivations": [_shifted(m, shift) for m in bias["motivations"]]}
-    return Understanding(str(intent["name"] or NOTHING_MEANT), float(intent["confidence"]), told, bias)
+    incident = tuple(str(kind["code"]) for kind in report.get("incident") or ())
+    return Understanding(str(intent["name"] or NOTHING_MEANT), float(intent["confidence"]), told, bias, incident)
 
 
 def _shifted(motivation: Mapping[str, Any], shift: int) -> dict[str, Any]:

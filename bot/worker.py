@@ -280,7 +280,9 @@ class Worker:
         if not is_readable(work.texts["story"], work.language):
             return {"state": "unsupported", "motivations": []}
         understood = self._nlu.understand(work.texts["story"], work.language)
-        return None if understood.is_silent else dict(understood.bias)
+        if understood.is_silent:
+            return None
+        return {**understood.bias, "incident": list(understood.incident), "told": sorted(understood.told)}
 
     def hear_news(self) -> int:
         with self._store.transaction() as db:

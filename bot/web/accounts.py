@@ -75,6 +75,8 @@ class Account:
     perceptions: Sequence[tuple[str, Words]]
     motivations: Sequence[Motivation]
     suggestion: str  # suggested | unclear | unsupported | pending | none
+    incident: Sequence[str] = ()  # the kinds the model sees, in words
+    also_told: Sequence[str] = ()  # what the account tells besides, in words
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def account(file: CaseFile, working: str) -> Account:
         return _words(marked(text, spans), language, working, made.get(name), file.is_being_translated)
 
     spans = _numbered(file.suggestion)
-    story = _joined(told.get("story"))
+    story = story_of(file)
     facts: list[tuple[str, Words | str]] = [
         (label, _fact(words, name, told)) for label, name in (("When", "when"), ("Where", "where")) if told
     ]
@@ -112,6 +114,8 @@ def account(file: CaseFile, working: str) -> Account:
         perceptions=[(str(p.get("who", "")), _perceived(words, p)) for p in file.perceptions],
         motivations=_motivations(file.suggestion, story),
         suggestion=_state_of(file),
+        incident=[wording.INCIDENTS.get(code, code.replace("_", " ")) for code in (file.suggestion or {}).get("incident", ())],
+        also_told=[said for fact, said in wording.ALSO_TOLD.items() if fact in (file.suggestion or {}).get("told", ())],
     )
 
 
@@ -129,6 +133,11 @@ def _perceived(words: Any, perception: Mapping[str, Any]) -> Words:
         return Words((), tongue(None))
     made: Words = words("perception", text)
     return made
+
+
+def story_of(file: CaseFile) -> str:
+    """What happened, in the reporter's words."""
+    return _joined(file.report.get("story"))
 
 
 def _joined(texts: Any) -> str:
@@ -193,16 +202,14 @@ def _motivations(suggestion: Mapping[str, Any] | None, story: str) -> list[Motiv
             )
             for e in m.get("evidence", ())
         ]
-        found.append(
-            Motivation(wording.motivation(m["code"]), wording.confidence(m.get("confidence")), _detail(m.get("detail")), evidence)
-        )
+        found.append(Motivation(wording.motivation(m["code"]), wording.confidence(m), _detail(m.get("detail")), evidence))
     return found
 
 
 def _detail(codes: Any) -> str:
-    """Finer codes of the taxonomy: ``"religion.muslim"`` → ``"muslim"``."""
+    """Finer codes of the taxonomy in words: ``["religion.muslim"]`` → ``"Anti-Muslim"``."""
     listed = [codes] if isinstance(codes, str) else list(codes or ())
-    return ", ".join(str(code).split(".")[-1].replace("_", " ") for code in listed)
+    return ", ".join(wording.detail(str(code)) for code in listed)
 
 
 def _state_of(file: CaseFile) -> str:

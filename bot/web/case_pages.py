@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot import case_files, cases
+from bot import agreement, case_files, cases
 from bot.case_files import CaseFile
 from bot.cases import AlreadyClaimed
 from bot.staff import SignedIn
@@ -84,7 +84,7 @@ def routes(desk: Desk) -> APIRouter:
         chosen, reason = [m for m in (*wording.STRANDS, wording.NO_MOTIVATION) if m in motivations], plain(text)
         if problem := _cannot_decide(chosen, reason):
             return shown(request, case, 422, decision_problem=problem, reason=reason, chosen=chosen)
-        return done(request, case, lambda db, member: cases.decide(db, member, case, chosen, reason), "#decision-heading")
+        return done(request, case, lambda db, member: agreement.decide(db, member, case, chosen, reason), "#decision-heading")
 
     return router
 

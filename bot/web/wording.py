@@ -92,7 +92,10 @@ ACTIONS: Mapping[str, str] = {
     "reset": "gave a new password to",
     "made_lead": "made a lead of",
     "let_in": "let in",
-    "exported": "took out the approved examples",
+    "exported": "took out the approved example",
+    "training_agreed": "wrote down that the machine may learn from it",
+    "training_withdrawn": "wrote down that the machine may not learn from it",
+    "example_approved": "approved a redacted example",
     "transferred": "handed the case over to this team",
     "handed_back": "The case came back to the queue: whoever held it has left",
     "person_wanted": "The reporter asked for a person",
@@ -126,7 +129,50 @@ REVIEWS: Mapping[str, str] = {
     "reviewed": "Written beforehand and read by a person of this language. No machine translated it.",
     "unreviewed": "Written beforehand; no person of this language has read it yet.",
 }
-LIKELY_FROM = 0.8  # confidence
+LIKELY_FROM = 0.8  # confidence, where an older suggestion has no word for it
+DETAILS: Mapping[str, str] = {
+    "race.black": "Anti-Black",
+    "race.asian": "Anti-Asian",
+    "race.arab": "Anti-Arab",
+    "race.white": "Anti-White",
+    "race.indigenous": "Anti-Indigenous",
+    "race.hispanic": "Anti-Latino",
+    "race.roma_gypsy_traveller": "Anti-Roma, Gypsy or Traveller",
+    "race.migrant_nationality": "against migrants or a nationality",
+    "race.caste": "caste",
+    "religion.muslim": "Anti-Muslim",
+    "religion.jewish": "Antisemitic",
+    "religion.christian": "Anti-Christian",
+    "religion.hindu": "Anti-Hindu",
+    "religion.sikh": "Anti-Sikh",
+    "religion.buddhist": "Anti-Buddhist",
+    "so.gay": "against gay men",
+    "so.lesbian": "against lesbians",
+    "so.bisexual": "against bisexual people",
+    "disability.physical": "body or senses",
+    "disability.mental": "learning disability, mental health, autism",
+    "gender.female": "against women",
+    "gender.male": "against men",
+    "trans.transgender": "against trans people",
+    "trans.gnc": "against non-binary people",
+}
+INCIDENTS: Mapping[str, str] = {
+    "verbal_abuse": "insults",
+    "threat": "a threat",
+    "physical_assault": "an attack on a person",
+    "damage": "damage to things",
+    "theft": "theft or robbery",
+    "online": "online abuse",
+    "refusal": "a service or place refused",
+    "harassment": "harassment over time",
+}
+ALSO_TOLD: Mapping[str, str] = {
+    "injury": "somebody was hurt",
+    "threat": "there was a threat",
+    "damage": "things were damaged",
+    "online": "it happened online",
+    "ongoing": "it goes on",
+}
 
 
 @dataclass(frozen=True)
@@ -157,9 +203,16 @@ def flags(codes: Iterable[str], doubtful: Iterable[str] = ()) -> list[str]:
     return [*said, *([f"May be missing or wrong: {named}"] if named else [])]
 
 
-def confidence(value: Any) -> str:
-    """A number between 0 and 1 as a word: more would promise more than the model can know."""
-    return "likely" if isinstance(value, int | float) and value >= LIKELY_FROM else "possible"
+def confidence(motivation: Mapping[str, Any]) -> str:
+    """How sure the model is, as a word: a number would promise more than it can know."""
+    value = motivation.get("confidence")
+    by_number = "likely" if isinstance(value, int | float) and value >= LIKELY_FROM else "possible"
+    return str(motivation.get("band") or by_number)
+
+
+def detail(code: str) -> str:
+    """A finer code in words: ``"religion.muslim"`` → ``"Anti-Muslim"``."""
+    return DETAILS.get(code, code.rpartition(".")[2].replace("_", " "))
 
 
 def motivation(code: str) -> str:
