@@ -12,7 +12,7 @@ from bot.engines import Engines
 from bot.settings import Settings
 from bot.staff import NotLead
 from bot.store import Store
-from bot.web import addresses, case_pages, custody, figures, login, queue, replies, team
+from bot.web import addresses, case_pages, custody, figures, files, login, queue, replies, team
 from bot.web.desk import STATIC, Desk, NotSignedIn, OldForm, Translates
 from bot.web.guard import Guard
 
@@ -29,7 +29,7 @@ def console(store: Store, settings: Settings, translator: Translates, engines: E
     app.add_middleware(Guard, desk=desk)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(queue.routes(desk, engines))
-    for part in (login, case_pages, replies, addresses, custody, team, figures):
+    for part in (login, case_pages, replies, addresses, custody, team, figures, files):
         app.include_router(part.routes(desk))
     app.add_exception_handler(NotSignedIn, login.asks_to_sign_in(desk))
     app.add_exception_handler(OldForm, login.shows_text_back(desk))
