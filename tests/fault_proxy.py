@@ -1,18 +1,22 @@
-"""A proxy in front of a database that cuts, delays and refuses connections when it is told to."""
+"""A proxy in front of a database that cuts, delays and refuses connections when it is told to.
+
+``python -m tests.fault_proxy 127.0.0.1:81=10.0.0.1:80`` passes one address on to another until its standard input is closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 
 @dataclass
 class FaultProxy:
-    """Listens on loopback and passes everything on to a UNIX socket: ``with fault_proxy("/run/…/.s.PGSQL.5432") as proxy: …``."""
+    """Passes everything on to a UNIX socket or a ``host:port``: ``with fault_proxy("/run/…/.s.PGSQL.5432") as proxy: …``."""
 
     target: str
     port: int = 0
@@ -43,11 +47,17 @@ class FaultProxy:
         if self.refuses:
             writer.transport.abort()
             return
-        with contextlib.suppress(OSError):
-            theirs, ours = await asyncio.open_unix_connection(self.target)
+        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
+            theirs, ours = await self._reached()
             self._open |= {writer, ours}
             await asyncio.gather(self._pass_on(reader, ours), self._pass_on(theirs, writer))
             self._open -= {writer, ours}
+
+    async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.target.startswith("/"):
+            return await asyncio.open_unix_connection(self.target)
+        host, _, port = self.target.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -60,8 +70,9 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(target: str, host: str = "127.0.0.1") -> Iterator[FaultProxy]:
-    proxy, ready = FaultProxy(target), threading.Event()
+def fault_proxy(target: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[FaultProxy]:
+    """``port`` 0: any free one."""
+    proxy, ready = FaultProxy(target, port), threading.Event()
     stopping = asyncio.Event()
     thread = threading.Thread(target=proxy._loop.run_until_complete, args=(proxy.serve(ready, stopping, host),))
     thread.start()
@@ -75,3 +86,16 @@ def fault_proxy(target: str, host: str = "127.0.0.1") -> Iterator[FaultProxy]:
             task.cancel()
         proxy._loop.run_until_complete(asyncio.sleep(0.05))
         proxy._loop.close()
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        for way in sys.argv[1:]:
+            here, _, target = way.partition("=")
+            host, _, port = here.rpartition(":")
+            stack.enter_context(fault_proxy(target, host, int(port)))
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from bot.store import engine_for
+from tests.torture import disk, networks
 from tests.torture.run import Outcome, Plan, run
 
 SEED = secrets.randbelow(1_000_000)  # printed with a failure; `make torture ARGS="--seed …"` plays it again
@@ -46,3 +47,17 @@ def test_on_postgresql_nothing_is_lost_doubled_or_said_after_silence_whatever_is
     outcome = run(Plan(SEED, 6, empty_database, at_once=6, texts_between=12), tmp_path)
     _is_as_promised(outcome, 3)
     assert outcome.pauses > 0, outcome
+
+
+@pytest.mark.skipif(bool(disk.missing()), reason=disk.missing())
+def test_on_a_disk_that_fills_up_nothing_is_lost(tmp_path: Path) -> None:
+    outcome = run(Plan(SEED, 4, at_once=4, texts_between=8, has_small_disk=True), tmp_path)
+    _is_as_promised(outcome, 2)
+    assert outcome.full > 0, outcome
+
+
+@pytest.mark.skipif(bool(networks.missing()), reason=networks.missing())
+def test_three_machines_that_are_cut_off_from_postgresql_lose_and_double_nothing(empty_database: str, tmp_path: Path) -> None:
+    outcome = run(Plan(SEED, 6, empty_database, at_once=6, texts_between=8, has_networks=True), tmp_path)
+    _is_as_promised(outcome, 2)
+    assert outcome.cut_off > 0, outcome

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.torture import disk, networks
 from tests.torture.run import Outcome, Plan, run
 
 TEXTS = 15  # a conversation, about
@@ -24,13 +25,20 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=0.0, help="after which no new conversation begins; 0: no limit")
     options.add_argument("--at-once", type=int, default=24, help="people who write at the same time")
     options.add_argument("--sqlite", action="store_true", help="SQLite and one worker; else PostgreSQL and three")
+    options.add_argument("--networks", action="store_true", help="three machines, each cut off from PostgreSQL now and then")
+    options.add_argument("--small-disk", action="store_true", help="SQLite on a disk that fills up now and then")
     chosen = options.parse_args()
+    chosen.sqlite |= chosen.small_disk
+    if (chosen.networks and (needed := networks.missing())) or (chosen.small_disk and (needed := disk.missing())):
+        raise SystemExit(needed)
     print(f"seed {chosen.seed}", flush=True)
     between = max(1, chosen.conversations * TEXTS // chosen.kills)
     with tempfile.TemporaryDirectory() as folder, _database(Path(folder), is_sqlite=chosen.sqlite) as url:
         own = Path(folder) / "run"
         own.mkdir()
-        return _report(run(Plan(chosen.seed, chosen.conversations, url, chosen.at_once, between, minutes=chosen.minutes), own))
+        special = {"has_small_disk": chosen.small_disk, "has_networks": chosen.networks}
+        plan = Plan(chosen.seed, chosen.conversations, url, chosen.at_once, between, minutes=chosen.minutes, **special)
+        return _report(run(plan, own))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from bot.settings import Settings
 from bot.store import Store
 from tests.conftest import Member, join
 from tests.fault_proxy import FaultProxy, fault_proxy
+from tests.torture import disk, networks
 from tests.torture.family import Family, Machine
 from tests.torture.town import NAME, Arrived, Phone, Town, town
 
@@ -49,6 +50,8 @@ class Plan:
     postgres: str = ""
     at_once: int = 8
     texts_between: int = 10
+    has_small_disk: bool = False  # SQLite: on a disk that fills up now and then
+    has_networks: bool = False  # PostgreSQL: three machines, each cut off from it now and then
     minutes: float = 0.0  # after which no new conversation begins; 0: no limit
 
     @property
@@ -88,6 +91,8 @@ class Outcome:
     pauses: int = 0
     cuts: int = 0
     refusals: int = 0
+    cut_off: int = 0  # times a machine lost its way to PostgreSQL
+    full: int = 0  # times the disk was full
     jumps: int = 0
     seconds: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -98,13 +103,15 @@ def run(plan: Plan, folder: Path) -> Outcome:
     outcome, began = Outcome(plan.seed), time.monotonic()
     with ExitStack() as stack:
         people = stack.enter_context(town())
-        proxy = stack.enter_context(proxied(plan.postgres)) if plan.postgres else None
+        if plan.has_small_disk:
+            stack.enter_context(disk.small_disk(folder / "var"))
         store = app.set_up_store(Settings(data_dir=folder / "var", database_url=plan.postgres))
         stack.callback(store.engine.dispose)
         member = join(store, "caseworkers")
-        family = stack.enter_context(Family([_here(plan, people, proxy)], folder).started())
+        place = stack.enter_context(_place(plan, folder, people, outcome))
+        family = stack.enter_context(Family(place.machines, folder).started())
         people.urls = family.urls
-        trouble = stack.enter_context(Trouble(plan, family, people, proxy, outcome))
+        trouble = stack.enter_context(Trouble(plan, family, people, place, outcome))
         stories = play(plan, people, store, member, trouble)
         trouble.calm()
         settle(store, outcome)
@@ -114,25 +121,41 @@ def run(plan: Plan, folder: Path) -> Outcome:
     return outcome
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run happens: its machines, the proxy before the database, and what else can go wrong there, each for a while."""
+
+    machines: Sequence[Machine]
+    proxy: FaultProxy | None = None
+    accidents: Sequence[Callable[[], None]] = ()
+
+
 @contextmanager
-def proxied(url: str, host: str = "127.0.0.1") -> Iterator[FaultProxy]:
-    folder = sa.make_url(url).query["host"]
-    with fault_proxy(f"{folder}/.s.PGSQL.5432", host) as proxy:
-        yield proxy
-
-
-def through(proxy: FaultProxy, url: str, host: str = "127.0.0.1") -> str:
-    """The database's address by way of a proxy."""
-    address = sa.make_url(url)
-    return f"postgresql://{address.username}@{host}:{proxy.port}/{address.database}"
-
-
-def _here(plan: Plan, people: Town, proxy: FaultProxy | None) -> Machine:
-    """Two `serve` and as many `work` as the database allows. PostgreSQL lets each have a wrong clock of its own."""
-    database = through(proxy, plan.postgres) if proxy else ""
-    environment = {**people.environment(), "TELLONCE_DATABASE_URL": database}
+def _place(plan: Plan, folder: Path, people: Town, outcome: Outcome) -> Iterator[Place]:
     names = ["serve0", "serve1", *(f"work{n}" for n in range(plan.works))]
-    return Machine("here", names, environment, clock="each" if proxy else "all")
+
+    def fill() -> None:
+        outcome.full += 1
+        disk.fill(folder / "var")
+
+    def counted(cut: Callable[[], None]) -> Callable[[], None]:
+        def cut_off() -> None:
+            outcome.cut_off += 1
+            cut()
+
+        return cut_off
+
+    if plan.has_networks:
+        with networks.machines(plan.postgres, people) as (machines, cuts):
+            yield Place(machines, accidents=[counted(cut) for cut in cuts])
+    elif plan.postgres:  # which lets each process have a wrong clock of its own
+        address = sa.make_url(plan.postgres)
+        with fault_proxy(f"{address.query['host']}/.s.PGSQL.5432") as proxy:
+            through = f"postgresql://{address.username}@127.0.0.1:{proxy.port}/{address.database}"
+            environment = {**people.environment(), "TELLONCE_DATABASE_URL": through}
+            yield Place([Machine("here", names, environment, clock="each")], proxy)
+    else:
+        yield Place([Machine("here", names, people.environment())], accidents=[fill] if plan.has_small_disk else ())
 
 
 # -- trouble -------------------------------------------------------------------------------------------------------------------
@@ -141,8 +164,9 @@ def _here(plan: Plan, people: Town, proxy: FaultProxy | None) -> Machine:
 class Trouble:
     """After every few texts something breaks. Leaving it waits until what was begun is over."""
 
-    def __init__(self, plan: Plan, family: Family, people: Town, proxy: FaultProxy | None, outcome: Outcome) -> None:
-        self._plan, self._family, self._town, self._proxy, self._outcome = plan, family, people, proxy, outcome
+    def __init__(self, plan: Plan, family: Family, people: Town, place: Place, outcome: Outcome) -> None:
+        self._plan, self._family, self._town, self._outcome = plan, family, people, outcome
+        self._proxy, self._accidents = place.proxy, place.accidents
         self._chance = random.Random(plan.seed)
         self._spells = random.Random(-plan.seed)  # of its own, as it is asked by the reporters' threads
         self._written, self._next_at = 0, self._spell()
@@ -150,6 +174,7 @@ class Trouble:
         self._is_over = False
         self._thread = threading.Thread(target=self._run)
         self._beside: list[threading.Thread] = []
+        self._accident: threading.Thread | None = None
 
     def __enter__(self) -> Trouble:
         self._thread.start()
@@ -196,6 +221,8 @@ class Trouble:
         self._town.fail(chance)
         family.set_clock(chance.choice(family.names), chance.choice([0, 0, 3600, -3600, 86400]))
         outcome.jumps += 1
+        if self._accidents and number % 2 == 1 and not (self._accident and self._accident.is_alive()):
+            self._accident = self._aside(self._accidents[number // 2 % len(self._accidents)])
         works = [name for name in family.names if name.startswith("work")]
         if number % 16 == 2 and len(works) > 1:
             self._aside(family.pause, chance.choice(works), PAUSE)
@@ -215,10 +242,11 @@ class Trouble:
         time.sleep(3)
         proxy.refuses = False
 
-    def _aside(self, what: Any, *arguments: Any) -> None:
+    def _aside(self, what: Any, *arguments: Any) -> threading.Thread:
         thread = threading.Thread(target=what, args=arguments)
         thread.start()
         self._beside.append(thread)
+        return thread
 
 
 # -- reporters -----------------------------------------------------------------------------------------------------------------
