@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -32,6 +33,7 @@ PATIENCE = 15.0  # seconds a process gets to end before it is killed
 
 def serve(settings: Settings) -> None:
     """Run the webhooks and the console until told to stop."""
+    leave_no_core()
     app = build_app(settings)
     register_webhooks(settings)
     allow_connections()
@@ -50,11 +52,17 @@ def serve(settings: Settings) -> None:
 
 def work(settings: Settings) -> None:
     """Run the conversations until told to stop, with the translation child beside them."""
+    leave_no_core()
     worker = build_worker(settings)
     on_stop(worker.stop)
     with TranslationChild(settings):
         worker.run()
     worker.close()
+
+
+def leave_no_core() -> None:
+    """What crashes leaves no copy of its memory, which holds words and keys; this holds for all that we start, too."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def on_stop(stop: object) -> None:
@@ -194,6 +202,7 @@ class Machine:
 
 def up(settings: Settings) -> None:
     """Run everything until told to stop."""
+    leave_no_core()
     with Machine(settings) as machine_:
         on_stop(machine_.stop)
         machine_.watch()
