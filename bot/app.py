@@ -20,6 +20,7 @@ from bot.channels.twilio_whatsapp import TwilioWhatsapp
 from bot.conversation import Conversation
 from bot.effects import EFFECTS, Voice
 from bot.engines import Engines
+from bot.hours import read_hours
 from bot.intake import Door
 from bot.key_files import DayKeys, KeyFile
 from bot.messages import Channel, Delivery, IncomingMessage, Standing, TransportError
@@ -95,7 +96,20 @@ def voice(settings: Settings) -> Voice:
     if settings.place not in places:
         raise WrongSetting(f"TELLONCE_PLACE: there is no place '{settings.place}'; known are {', '.join(sorted(places))}")
     place = places[settings.place]
-    return Voice(settings.organisation, place.number, settings.check_in_hour, settings.time_zone, place.helpers)
+    try:
+        hours = read_hours(settings.hours, settings.holidays, settings.time_zone)
+    except ValueError as error:
+        raise WrongSetting(f"TELLONCE_HOURS or TELLONCE_HOLIDAYS: {error}") from None
+    return Voice(
+        settings.organisation,
+        place.number,
+        settings.check_in_hour,
+        settings.time_zone,
+        place.helpers,
+        hours,
+        (place.emergency_text.says, place.emergency_text.number) if place.emergency_text else None,
+        place.lines,
+    )
 
 
 def open_channels(settings: Settings) -> Mapping[str, Channel]:

@@ -226,6 +226,8 @@ class Conversation:
             if not before.profile.get("words"):
                 return Plan((_said("return.code_wanted"),), None, before.language)
             return self._word_wanted(before, Session("return", before={"channel": message.channel}), before.language)
+        if before.latest is not None and _wants_help(text, before.language):
+            return Plan((Event("help_wanted", {}),), before.session, before.language)
         wants_new = catalog.matches_word(text, "new", before.language)
         if before.latest is not None and before.latest.state != "closed" and not wants_new:
             if catalog.matches_word(text, "person", before.language):
@@ -275,6 +277,9 @@ class Conversation:
             return self._person_wanted(Plan((), session, before.language or detect.language_of(text).language))
         if session.waits_for == "word":
             return self._word_given(before, session, text, language)
+        if session.waits_for is None and session.flow == "report" and _wants_help(text, before.language):
+            plan = self._again(session, before.language)
+            return replace(plan, events=(Event("help_wanted", {}), *plan.events))
         if session.waits_for == "language":
             return self._language_chosen(session, message)
         if session.waits_for in ("pause", "resume", "resumed") or (before.is_long_silent and session.flow == "report"):
@@ -490,6 +495,11 @@ def _is_free(session: Session | None) -> bool:
 def _is_greeting(text: str) -> bool:
     """Whether a first text only says hello: START also comes from a keyword campaign, or as Telegram's first button."""
     return catalog.matches_word(text, "greeting") or catalog.matches_word(text, "carrier_start")
+
+
+def _wants_help(text: str, language: str | None) -> bool:
+    """Whether they ask who else helps; the carriers' HELP reaches us too, where no carrier stands between."""
+    return catalog.matches_word(text, "help", language) or catalog.matches_word(text, "carrier_help")
 
 
 def _offered_languages() -> list[str]:

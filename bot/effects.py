@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bot import attachments, cases, checkins, clock, identity_word, outbox, retention, sessions, vendor_copies
+from bot.hours import Hours
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
 from bot.models import Address, Message
@@ -24,6 +25,12 @@ ANONYMOUS_LIVES = timedelta(hours=24)
 CODE_TRIES_EVERY = timedelta(hours=1)
 SAFEGUARDED: tuple[catalog.Kind, ...] = ("self_harm", "child_risk", "adult_risk")
 PURPOSES = ("contact", "check_in")
+PROMISE_A_PERSON = frozenset(
+    {"receipt", "status.open", "received.late", "emergency.shown", "checkin.emergency", "checkin.not_said"}
+    | {"person.requested", "person.not_understood"}
+)
+IN_DANGER = frozenset({"safe.emergency", "checkin.emergency"})  # after these it is said how the emergency services are texted
+LINES_AT_ONCE = 2
 KEEPS_THE_TEXT = frozenset({"case_message", "kept_for_a_person"})  # events that put the whole text into a case
 
 _address: Any = Address.__table__.c  # type: ignore[attr-defined]
@@ -39,6 +46,9 @@ class Voice:
     check_in_hour: int
     time_zone: str
     support: Mapping[str, str] = field(default_factory=dict)  # who helps with self_harm, child_risk, adult_risk
+    hours: Hours | None = None  # when people answer; None: nothing is promised
+    emergency_text: tuple[str, str] | None = None  # what to say of writing to the emergency services, and their number
+    helplines: Sequence[str] = ()  # who else helps: "Galop 0800 999 5428"
 
     def helps_with(self, need: str) -> str:
         """Who helps; the emergency number where the place names no line."""
@@ -152,8 +162,29 @@ def _choices(options: Sequence[Option], language: str) -> list[Choice]:
 
 
 def _say(scene: Scene, values: Mapping[str, Any]) -> None:
-    scene.texts.append(_worded(scene, values["msgid"], values["values"]))
+    scene.texts += _with_time(scene, values["msgid"], values["values"])
+    if values["msgid"] in IN_DANGER:
+        scene.texts += _how_to_text(scene)
     scene.options = values["options"] or scene.options
+
+
+def _with_time(scene: Scene, msgid: str, values: Mapping[str, Any] = {}) -> list[str]:
+    """A text, and where it promises a person and nobody is there: when somebody is. Without set hours nothing is promised."""
+    hours, now = scene.voice.hours, clock.now()
+    if msgid not in PROMISE_A_PERSON or hours is None or hours.is_open(now) or (opens := hours.opens_next(now)) is None:
+        return [_worded(scene, msgid, values)]
+    days = (opens.date() - now.astimezone(hours.zone).date()).days
+    when = {0: "hours.today", 1: "hours.tomorrow"}.get(days, "hours.on")
+    named = {"time": f"{opens.hour}:{opens.minute:02}", "date": catalog.named_day(opens.date(), scene.language)}
+    said = f"{msgid}.hours" if f"{msgid}.hours" in catalog.texts()[catalog.SOURCE] else msgid
+    return [_worded(scene, said, values), _worded(scene, when, named)]
+
+
+def _how_to_text(scene: Scene) -> list[str]:
+    if scene.voice.emergency_text is None:
+        return []
+    msgid, number = scene.voice.emergency_text
+    return [_worded(scene, msgid, {"number": number})]
 
 
 def _worded(scene: Scene, msgid: str, values: Mapping[str, Any] = {}) -> str:
@@ -229,9 +260,9 @@ def _warn(scene: Scene, values: Mapping[str, Any]) -> None:
     if "emergency_said_at" in scene.changes or (last and last > clock.now() - EMERGENCY_TEXT_EVERY):
         return
     scene.changes["emergency_said_at"] = clock.now()
-    scene.urgent.append(_worded(scene, "emergency.now"))
+    scene.urgent += [_worded(scene, "emergency.now"), *_how_to_text(scene)]
     if is_shown:
-        scene.urgent.append(_worded(scene, "emergency.shown"))
+        scene.urgent += _with_time(scene, "emergency.shown")
 
 
 def _alert(scene: Scene, verb: str, *, is_guess: bool = False) -> bool:
@@ -336,7 +367,7 @@ def _safeguard(scene: Scene, values: Mapping[str, Any]) -> None:
     scene.remembers["safeguarded"] = {**said, need: clock.now().isoformat()}
     scene.texts.append(_worded(scene, f"safeguard.{need}"))
     if is_shown:
-        scene.texts.append(_worded(scene, "emergency.shown"))
+        scene.texts += _with_time(scene, "emergency.shown")
 
 
 def _note_code_try(scene: Scene, values: Mapping[str, Any]) -> None:
@@ -440,6 +471,17 @@ def _send_what_waited(scene: Scene, _values: Mapping[str, Any]) -> None:
     outbox.release(scene.db, scene.before.reporter.id)
 
 
+def _tell_who_helps(scene: Scene, _values: Mapping[str, Any]) -> None:
+    """Two helplines of this place, and at the next asking the next two."""
+    lines = scene.voice.helplines
+    if not lines:
+        scene.texts.append(_worded(scene, "help.none"))
+        return
+    told = scene.before.profile.get("helplines_told", 0) % len(lines)
+    scene.remembers["helplines_told"] = told + LINES_AT_ONCE if told + LINES_AT_ONCE < len(lines) else 0
+    scene.texts.append(_worded(scene, "help.lines", {"lines": "; ".join(lines[told : told + LINES_AT_ONCE])}))
+
+
 def _note_feedback(scene: Scene, values: Mapping[str, Any]) -> None:
     if scene.about:
         cases.note_event(scene.db, scene.about, f"feedback_{values['was']}")
@@ -469,6 +511,7 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "contact_ended": _end_contact,
     "erasure_wanted": _want_erasure,
     "feedback_given": _note_feedback,
+    "help_wanted": _tell_who_helps,
     "wipe_wanted": _wipe,
     "went_silent": _fall_silent,
     "opted_out": lambda scene, values: _fall_silent(scene, values, "opted_out"),

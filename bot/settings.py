@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     session_idle_minutes: Annotated[int, Field(description="Minutes after which a signed-in caseworker is signed out.", gt=0)] = 30
     check_in_hour: Annotated[int, Field(description="Local hour at which check-ins are sent.", ge=8, le=20)] = 11
     time_zone: Annotated[str, Field(description="Time zone of the reporters (IANA).")] = "Europe/London"
+    hours: Annotated[
+        str, Field(description="When people answer, such as mon-fri 9:00-17:00, sat 10:00-13:00; empty: no time is promised.")
+    ] = ""
+    holidays: Annotated[str, Field(description="Days on which nobody answers, such as 2026-12-25, 2026-12-26.")] = ""
     metrics_token: Annotated[
         SecretStr,
         Field(description="Lets a monitoring system of another machine read /health and /metrics; empty: this one alone."),

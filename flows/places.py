@@ -29,7 +29,7 @@ class Source(_InFile):
 
 
 class EmergencyText(_InFile):
-    """Texting the emergency number: rarely as simple as it sounds. ``says`` is the msgid that tells the reporter how it is."""
+    """Writing to the emergency services: rarely as simple as it sounds. ``says`` is the msgid that tells the reporter how it is."""
 
     number: str
     says: str
@@ -76,6 +76,12 @@ class Place(_InFile):
     def helpers(self) -> Mapping[str, str]:
         """Who helps with each need; a need without a line is left to the emergency number."""
         return {need: support.says for need, support in self.support.items()}
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The helplines as a reporter reads them; those whose own page or a report of it was not read are for caseworkers alone."""
+        texts = ((line, f" (SMS {line.text})" if line.text else "") for line in self.helplines if line.source.read)
+        return tuple(f"{line.name} {line.call}{text}" for line, text in texts)
 
     @property
     def number(self) -> str:

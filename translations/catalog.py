@@ -10,6 +10,7 @@ import string
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -25,7 +26,7 @@ HERE = Path(__file__).parent
 
 Kind = Literal[
     "yes", "no", "skip", "dont_know", "silent_stop", "person", "new", "greeting", "emergency",
-    "told_already", "back", "correction", "later", "abuse", "my_data", "wipe", "self_harm", "child_risk", "adult_risk",
+    "told_already", "back", "correction", "later", "abuse", "my_data", "help", "wipe", "self_harm", "child_risk", "adult_risk",
     "carrier_stop", "carrier_start", "carrier_help",
 ]  # fmt: skip
 ANYWHERE = frozenset({"emergency", "self_harm", "child_risk", "adult_risk"})
@@ -145,6 +146,17 @@ def render(msgid: str, language: str, **values: object) -> str:
         return message.text.format_map(values)
     except KeyError as missing:
         raise KeyError(f"message '{msgid}' ({language}) needs a value for {{{missing.args[0]}}}") from None
+
+
+def named_day(day: date, language: str) -> str:
+    """A day as it is said: ``"Monday 30 November 2026"``, ``"segunda-feira, 30 de novembro de 2026"``."""
+    from babel import Locale, UnknownLocaleError, dates  # a weight that only those need who set their hours
+
+    try:
+        locale = Locale.parse("en_GB" if language == SOURCE or not has(language) else language, sep="-")
+    except (ValueError, UnknownLocaleError):
+        locale = Locale.parse("en_GB")
+    return dates.format_date(day, "full", locale=locale)
 
 
 def read_catalogs(folder: Path) -> Mapping[str, Mapping[str, _Message]]:
