@@ -48,7 +48,7 @@ def read_hours(days: str, holidays: str, zone: str) -> Hours | None:
         found = _PART.fullmatch(part)
         if not found or not {found[1], found[2] or found[1]} <= set(DAYS):
             raise ValueError(f"'{part}' is not like 'mon-fri 9:00-17:00'")
-        start, end = (time(*map(int, clock.split(":"))) for clock in (found[3], found[4]))
+        start, end = (time.fromisoformat(clock.zfill(5)) for clock in (found[3], found[4]))
         if start >= end:
             raise ValueError(f"'{part}' ends before it begins")
         first, last = DAYS.index(found[1]), DAYS.index(found[2] or found[1])

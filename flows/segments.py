@@ -105,7 +105,7 @@ VALUES = {
     "receipt": "4821 0937 5516 2208",
     "number": "999",
     "time": "9:00",
-    "date": "Wednesday 30 September 2026",
+    "date": "Wednesday, 30 September 2026",
     "lines": "Crimestoppers 0800 555 111; Galop 0800 999 5428",
     "self_harm": "Samaritans 116 123",
     "child_risk": "Childline 0800 1111",

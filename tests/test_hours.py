@@ -90,7 +90,7 @@ def said(msgid: str, language: str = "en", **values: str) -> str:
     [
         ("2026-11-27T20:00", "en", "hours.tomorrow", {"time": "10:00"}),
         ("2026-11-27T07:00", "pt", "hours.today", {"time": "9:00"}),
-        ("2026-11-28T20:00", "en", "hours.on", {"time": "9:00", "date": "Monday 30 November 2026"}),
+        ("2026-11-28T20:00", "en", "hours.on", {"time": "9:00", "date": "Monday, 30 November 2026"}),
         ("2026-11-28T20:00", "pt", "hours.on", {"time": "9:00", "date": "segunda-feira, 30 de novembro de 2026"}),
         ("2026-11-28T20:00", "ar", "hours.on", {"time": "9:00", "date": "الاثنين، 30 نوفمبر 2026"}),
     ],

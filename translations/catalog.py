@@ -149,7 +149,7 @@ def render(msgid: str, language: str, **values: object) -> str:
 
 
 def named_day(day: date, language: str) -> str:
-    """A day as it is said: ``"Monday 30 November 2026"``, ``"segunda-feira, 30 de novembro de 2026"``."""
+    """A day as it is said: ``"Monday, 30 November 2026"``, ``"segunda-feira, 30 de novembro de 2026"``."""
     from babel import Locale, UnknownLocaleError, dates  # a weight that only those need who set their hours
 
     try:
