@@ -62,15 +62,26 @@ class QueueRow:
     reporter_state: str
 
 
-def queue(db: Transaction, member: SignedIn, states: Sequence[str] = ("open", "claimed"), limit: int = 100) -> list[QueueRow]:
-    """Her team's cases: highest risk first, then oldest."""
+def queue(
+    db: Transaction,
+    member: SignedIn,
+    states: Sequence[str] = ("open", "claimed"),
+    limit: int = 100,
+    *,
+    start: int = 0,
+    is_mine: bool = False,
+    least_risk: int = 0,
+) -> list[QueueRow]:
+    """Her team's cases: highest risk first, then oldest; ``start`` leaves so many out, ``is_mine`` those she does not hold."""
     rows = (
         sa.select(*_case, _caseworker.name.label("owner"), _reporter.state.label("reporter_state"))
         .join_from(Case.__table__, Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
         .outerjoin(Caseworker.__table__, _case.claimed_by == _caseworker.id)  # type: ignore[attr-defined]
-        .where(_case.team_id == member.team_id, _case.state.in_(states))
+        .where(_case.team_id == member.team_id, _case.state.in_(states), _case.risk >= least_risk)
+        .where(_case.claimed_by == member.caseworker_id if is_mine else sa.true())
         .order_by(_case.risk.desc(), _case.opened_at)
         .limit(limit)
+        .offset(start)
     )
     return [
         QueueRow(

@@ -269,6 +269,27 @@ def test_the_queue_refreshes_only_when_something_changed(office: Office) -> None
     assert fresh.text.lstrip().startswith('<div id="queue"')
 
 
+def test_the_queue_shows_hers_alone_or_those_in_danger_and_goes_on_after_a_hundred(office: Office) -> None:
+    browser, path = claimed(office)
+    danger = office.report(risk=3)
+    assert re.findall(r'href="(/cases/[0-9a-f-]+)"', browser.get("/queue?show=mine").text) == [path]
+    assert re.findall(r'href="(/cases/[0-9a-f-]+)"', browser.get("/queue?show=danger").text) == [f"/cases/{danger}"]
+    assert "There is none here." in browser.get("/queue?tab=closed&show=mine").text
+    poll = html.unescape(re.search(r'hx-get="(/queue/rows[^"]+)"', browser.get("/queue?show=mine").text)[1])  # type: ignore[index]
+    assert browser.get(poll).status_code == 204
+    reporter = office.rows(Reporter)[0].id
+    with office.store.transaction() as db:
+        for n in range(100):
+            db.insert(Case(team_id=office.rows(Case)[0].team_id, reporter_id=reporter, reference=f"MANY-{n:03}"))
+    first = browser.get("/queue").text
+    assert "The next 100" in first
+    second = browser.get("/queue?page=2").text
+    assert "The 100 before" in second
+    shown = [re.findall(r'href="(/cases/[0-9a-f-]+)"', page) for page in (first, second)]
+    assert (len(shown[0]), len(shown[1]), len({*shown[0], *shown[1]})) == (100, 2, 102)
+    assert browser.get("/queue?page=-3&show=x&tab=y").status_code == 200
+
+
 def test_closed_cases_have_a_tab_of_their_own(office: Office) -> None:
     browser, path = claimed(office)
     browser.send(path, f"{path}/close")

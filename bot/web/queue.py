@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form
@@ -11,10 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot import audit, case_files, clock, staff, unmasking
+from bot.case_files import QueueRow
 from bot.engines import Engines
+from bot.staff import SignedIn
+from bot.store import Transaction
 from bot.web.desk import Desk, go_to
 
 AT_MOST = 100
+SHOWN: dict[str, dict[str, Any]] = {"all": {}, "mine": {"is_mine": True}, "danger": {"least_risk": 2}}
 TABS = {"open": ("open", "claimed"), "closed": ("closed",)}
 
 
@@ -27,27 +32,27 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
             return go_to("/queue")
 
     @router.get("/queue")
-    def queue(request: Request, tab: str = "open") -> Response:
-        tab = tab if tab in TABS else "open"
+    def queue(request: Request, tab: str = "open", show: str = "all", page: int = 1) -> Response:
+        view = View.of(tab, show, page)
         with desk.at_work(request) as (db, member):
-            rows = case_files.queue(db, member, TABS[tab], AT_MOST)
+            rows = view.rows(db, member)
             newcomers = staff.waiting_to_be_let_in(db, member)
             questions = unmasking.waiting(db, member)
-        rows_part, seen = _rows(desk, tab, rows)
+        rows_part, seen = _rows(desk, view, rows)
         missing = engines.missing() if engines else []
-        values = {"tab": tab, "rows_part": rows_part, "seen": seen, "newcomers": newcomers, "questions": questions}
-        return desk.page("queue.html", member, 200, **values, missing=missing)
+        values = {"tab": view.tab, "view": view, "rows_part": rows_part, "seen": seen, "newcomers": newcomers}
+        return desk.page("queue.html", member, 200, **values, questions=questions, missing=missing)
 
     @router.get("/queue/rows")
-    def rows(request: Request, tab: str = "open", seen: str = "") -> Response:
+    def rows(request: Request, tab: str = "open", show: str = "all", page: int = 1, seen: str = "") -> Response:
         """The rows alone, for the page that refreshes itself; nothing when they look as they did."""
-        tab = tab if tab in TABS else "open"
+        view = View.of(tab, show, page)
         with desk.at_work(request, is_use=False) as (db, member):
-            found = case_files.queue(db, member, TABS[tab], AT_MOST)
-        rows_part, now = _rows(desk, tab, found)
+            found = view.rows(db, member)
+        rows_part, now = _rows(desk, view, found)
         if now == seen:
             return Response(status_code=204)
-        return desk.page("_queue_poll.html", tab=tab, rows_part=rows_part, seen=now)
+        return desk.page("_queue_poll.html", tab=view.tab, view=view, rows_part=rows_part, seen=now)
 
     @router.post("/queue/let-in", dependencies=[Depends(desk.requires_own_form)])
     def let_in(request: Request, newcomer: Annotated[UUID, Form()]) -> Response:
@@ -59,7 +64,26 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
     return router
 
 
-def _rows(desk: Desk, tab: str, rows: list[case_files.QueueRow]) -> tuple[str, str]:
+@dataclass(frozen=True)
+class View:
+    """Which cases a page of the queue shows: ``View("open", "mine", 1)``."""
+
+    tab: str
+    show: str
+    page: int
+
+    @classmethod
+    def of(cls, tab: str, show: str, page: int) -> View:
+        """Whatever an address says that is not ours counts as the plain queue."""
+        return cls(tab if tab in TABS else "open", show if show in SHOWN else "all", min(max(page, 1), 10_000))
+
+    def rows(self, db: Transaction, member: SignedIn) -> list[QueueRow]:
+        wanted = SHOWN[self.show]
+        return case_files.queue(db, member, TABS[self.tab], AT_MOST, start=(self.page - 1) * AT_MOST, **wanted)
+
+
+def _rows(desk: Desk, view: View, rows: list[QueueRow]) -> tuple[str, str]:
     """The rows as they are shown, and a mark that changes when they do."""
-    part = desk.rendered("_queue_rows.html", tab=tab, rows=rows, now=clock.now(), is_cut=len(rows) == AT_MOST)
+    is_cut = len(rows) == AT_MOST
+    part = desk.rendered("_queue_rows.html", tab=view.tab, view=view, rows=rows, now=clock.now(), is_cut=is_cut)
     return part, hashlib.sha256(part.encode()).hexdigest()[:16]
