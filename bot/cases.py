@@ -307,6 +307,12 @@ def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
     act(db, case, member.caseworker_id, "replied")
 
 
+def was_answered(db: Transaction, case: UUID) -> bool:
+    """Whether a caseworker has written in this case's chat."""
+    hers = sa.select(_chat.id).where(_chat.case_id == case, _chat.author == "caseworker").limit(1)
+    return db.execute(hers).scalar() is not None
+
+
 def why_not(db: Transaction, reporter: Any, case: UUID | None = None) -> str:
     """Why a reporter must or can not be written to, in this case's chat or (None) at all; empty when they may be."""
     if reporter.state == "silent":

@@ -150,7 +150,8 @@ class Conversation:
             back = [] if before.reporter.state == "open" else [Event("came_back", {})]
             language = detect.language_of(text, before.language).language or before.language
             opened = [Event("window_opened", {})] if before.is_invited else []
-            plan = Plan((*back, Event("case_message", {}), *opened), before.session, language)
+            wrong = [Event("reads_wrong", {})] if catalog.matches_word(text, "reads_wrong") else []
+            plan = Plan((*back, Event("case_message", {}), *wrong, *opened), before.session, language)
         elif before.reporter.state != "open":
             plan = self._coming_back(before, message)
         elif before.is_invited:
@@ -226,6 +227,8 @@ class Conversation:
             if not before.profile.get("words"):
                 return Plan((_said("return.code_wanted"),), None, before.language)
             return self._word_wanted(before, Session("return", before={"channel": message.channel}), before.language)
+        if before.latest is not None and catalog.matches_word(text, "reads_wrong"):
+            return Plan((Event("case_message", {}), Event("reads_wrong", {})), None, before.language)
         if before.latest is not None and _wants_help(text, before.language):
             return Plan((Event("help_wanted", {}),), before.session, before.language)
         wants_new = catalog.matches_word(text, "new", before.language)

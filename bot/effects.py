@@ -471,6 +471,15 @@ def _send_what_waited(scene: Scene, _values: Mapping[str, Any]) -> None:
     outbox.release(scene.db, scene.before.reporter.id)
 
 
+def _note_reads_wrong(scene: Scene, _values: Mapping[str, Any]) -> None:
+    """A reply reads wrong: its caseworker sees it beside the reply. While she holds the conversation the bot stays silent."""
+    was_answered = scene.about is not None and cases.was_answered(scene.db, scene.about)
+    if scene.about is not None and was_answered:
+        cases.note_event(scene.db, scene.about, "reads_wrong")
+    if scene.before.owner is None:
+        _say(scene, {"msgid": "reads_wrong.thanks" if was_answered else "added", "values": {}, "options": []})
+
+
 def _tell_who_helps(scene: Scene, _values: Mapping[str, Any]) -> None:
     """Two helplines of this place, and at the next asking the next two."""
     lines = scene.voice.helplines
@@ -512,6 +521,7 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "erasure_wanted": _want_erasure,
     "feedback_given": _note_feedback,
     "help_wanted": _tell_who_helps,
+    "reads_wrong": _note_reads_wrong,
     "wipe_wanted": _wipe,
     "went_silent": _fall_silent,
     "opted_out": lambda scene, values: _fall_silent(scene, values, "opted_out"),

@@ -551,6 +551,29 @@ def test_a_code_sent_days_ago_opens_nothing_any_more(exchange: Exchange) -> None
         assert rendered("status.open") not in caller.says("1")
 
 
+# -- a reply that reads wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_reply_that_reads_wrong_is_marked_in_its_case_and_the_bot_stays_silent(exchange: Exchange) -> None:
+    caller = exchange.reports()
+    case = exchange.claims()
+    assert caller.says("wrong") == "" and "reads_wrong" not in [a["verb"] for a in exchange.file(case).actions]
+    exchange.replies(case, "A resposta")
+    exchange.telephone.send()
+    assert caller.says("Errado!") == "" and exchange.case().is_unread
+    assert "reads_wrong" in [a["verb"] for a in exchange.file(case).actions]
+    assert [line.text for line in exchange.file(case).chat] == ["wrong", "A resposta", "Errado!"]
+    exchange.closes(case)
+    exchange.telephone.send()
+    assert caller.says("this reads wrong") == rendered("reads_wrong.thanks")
+
+
+def test_wrong_is_an_answer_like_any_other_while_a_report_is_told(exchange: Exchange) -> None:
+    caller = exchange.reports(*VICTIM[:3])
+    assert rendered("when.ask") in caller.says("wrong")
+    assert exchange.rows(cases.Case) == []
+
+
 # -- anything a phone can send -------------------------------------------------------------------------------------------------
 
 ODD = {

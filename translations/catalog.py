@@ -26,7 +26,8 @@ HERE = Path(__file__).parent
 
 Kind = Literal[
     "yes", "no", "skip", "dont_know", "silent_stop", "person", "new", "greeting", "emergency",
-    "told_already", "back", "correction", "later", "abuse", "my_data", "help", "wipe", "self_harm", "child_risk", "adult_risk",
+    "told_already", "back", "correction", "later", "abuse", "my_data", "help", "reads_wrong", "wipe",
+    "self_harm", "child_risk", "adult_risk",
     "carrier_stop", "carrier_start", "carrier_help",
 ]  # fmt: skip
 ANYWHERE = frozenset({"emergency", "self_harm", "child_risk", "adult_risk"})
