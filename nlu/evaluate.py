@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import re
 import resource
 import sys
@@ -23,12 +24,14 @@ from rasa.shared.utils.io import read_yaml_file
 from rasa.utils.log_utils import configure_structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from components.languages import USE_LANGUAGES  # noqa: E402 - a file of ours, found only from here on
 from components.folding import fold  # noqa: E402
+from components.languages import USE_LANGUAGES  # noqa: E402 - a file of ours, found only from here on
 from components.lexicon import INDICATORS, STRANDS, Lexicon  # noqa: E402
 from components.told import FACTS  # noqa: E402
 
-HELD_OUT = Path(__file__).parent / "tests" / "held_out"
+DEVELOPMENT = Path(__file__).parent / "development"
+FRESH = Path(__file__).parent / "tests" / "fresh"
+INTENTS = Path(__file__).parent / "tests" / "held_out" / "intents.yml"
 NLU_DATA = Path(__file__).parent / "data"
 REPORT = Path(__file__).parent / "REPORT.md"
 MARKS = dict(zip("wpointdg", ("when", "where", "who", "injury", "online", "threat", "damage", "ongoing")))
@@ -36,18 +39,26 @@ NONE = "none"
 _TAGS = re.compile(r" #([wpointdg]+)$")
 _CUE = re.compile(r"\[\[(.+?)\]\]")
 _RUN = 6  # words: no held-out sentence shares so long a run with a training sentence
-_DRAWS = 1_000  # of the bootstrap
+_DRAWS = 200  # of the bootstrap
 
 
 @dataclass(frozen=True)
 class Held:
-    """One held-out account: ``Held("en", "race", "…", (("go home", 12, 19),), frozenset({"when"}))``; cues as offsets of the text."""
+    """One held-out account: ``Held("en", "race", "…", ((12, 19),), frozenset({"when"}))``; cues as offsets of the text.
+
+    ``kind``: of an account without bias, "plain", or "identity" where somebody says who they are; else empty.
+    """
 
     language: str
     motivation: str
     text: str
-    cues: tuple[tuple[int, int], ...]
-    told: frozenset[str]
+    cues: tuple[tuple[int, int], ...] = ()
+    told: frozenset[str] = frozenset()
+    kind: str = ""
+
+    @property
+    def motivations(self) -> frozenset[str]:
+        return frozenset(self.motivation.split("+"))
 
 
 @dataclass(frozen=True)
@@ -74,24 +85,44 @@ def parse_with(model: Path) -> Any:
 # -- the held-out files --------------------------------------------------------------------------------------------------------
 
 
-def held_out() -> list[Held]:
-    files = [path for path in sorted(HELD_OUT.glob("*.yml")) if path.stem != "intents"]
-    return [
-        held(path.stem, group["motivation"], line.removeprefix("- "))
-        for path in files
-        for group in read_yaml_file(path)["reports"]
-        for line in group["examples"].splitlines()
-    ]
+def development() -> list[Held]:
+    """The accounts on which the heads are weighed and thresholds set; no head learns from them."""
+    return _accounts_in(sorted(DEVELOPMENT.glob("*.yml")))
 
 
-def held(language: str, motivation: str, line: str) -> Held:
-    """A line as it stands in a held-out file, without its marks."""
+def fresh() -> list[Held]:
+    """Accounts that nothing was set on."""
+    return _accounts_in([path for path in sorted(FRESH.glob("*.yml")) if path.stem not in ("statements", "third_person")])
+
+
+def third_person() -> list[Held]:
+    """Descriptions of incidents by somebody else, all in English."""
+    return [held("en", group, line) for group, line in _lines(read_yaml_file(FRESH / "third_person.yml")["reports"])]
+
+
+def statements() -> list[Held]:
+    """Single sentences, hateful or not, as a hate-speech benchmark holds them."""
+    by_language = read_yaml_file(FRESH / "statements.yml")["statements"]
+    return [held(language, group, line) for language, groups in by_language.items() for group, line in _lines(groups)]
+
+
+def _accounts_in(files: Iterable[Path]) -> list[Held]:
+    return [held(path.stem, group, line) for path in files for group, line in _lines(read_yaml_file(path)["reports"])]
+
+
+def _lines(groups: Iterable[dict[str, str]]) -> list[tuple[dict[str, str], str]]:
+    return [(group, line.removeprefix("- ")) for group in groups for line in group["examples"].splitlines() if line]
+
+
+def held(language: str, group: dict[str, str], line: str) -> Held:
+    """A line as it stands in a file, without its marks."""
     tags = _TAGS.search(line)
     text, cues = _TAGS.sub("", line), []
     while found := _CUE.search(text):
         cues.append((found.start(), found.start() + len(found.group(1))))
         text = text[: found.start()] + found.group(1) + text[found.end() :]
-    return Held(language, motivation, text, tuple(cues), frozenset(MARKS[mark] for mark in (tags.group(1) if tags else "")))
+    told = frozenset(MARKS[mark] for mark in (tags.group(1) if tags else ""))
+    return Held(language, group["motivation"], text, tuple(cues), told, group.get("kind", ""))
 
 
 def trained_by_language() -> dict[str, list[str]]:
@@ -133,9 +164,9 @@ def judge(parse: Any, accounts: Sequence[Held]) -> list[Judged]:
 def f1_by_strand(judged: Sequence[Judged]) -> dict[str, float]:
     result = {}
     for strand in STRANDS:
-        right = sum(strand in j.confidence and j.held.motivation == strand for j in judged)
+        right = sum(strand in j.confidence and strand in j.held.motivations for j in judged)
         said = sum(strand in j.confidence for j in judged)
-        are = sum(j.held.motivation == strand for j in judged)
+        are = sum(strand in j.held.motivations for j in judged)
         result[strand] = 2 * right / max(1, said + are)
     return result
 
@@ -145,28 +176,29 @@ def macro_f1(judged: Sequence[Judged]) -> float:
 
 
 def recall(judged: Sequence[Judged], strand: str) -> float:
-    of_strand = [j for j in judged if j.held.motivation == strand]
+    of_strand = [j for j in judged if strand in j.held.motivations]
     return sum(strand in j.confidence for j in of_strand) / max(1, len(of_strand))
 
 
-def false_alarms(judged: Sequence[Judged]) -> float:
-    silent = [j for j in judged if j.held.motivation == NONE]
+def false_alarms(judged: Sequence[Judged], kind: str = "") -> float:
+    """The share of accounts without bias, all or of one kind, for which something was suggested."""
+    silent = [j for j in judged if j.held.motivation == NONE and kind in ("", j.held.kind)]
     return sum(bool(j.confidence) for j in silent) / max(1, len(silent))
 
 
 def evidence_hits(judged: Sequence[Judged]) -> tuple[int, int]:
     """Of the accounts with a marked cue whose motivation was suggested: how many show evidence that touches a cue."""
-    suggested = [j for j in judged if j.held.cues and j.held.motivation in j.confidence]
+    suggested = [j for j in judged if j.held.cues and j.held.motivations & j.confidence.keys()]
     touched = 0
     for j in suggested:
-        spans = [e for m in j.report["bias"]["motivations"] if m["code"] == j.held.motivation for e in m["evidence"]]
+        spans = [e for m in j.report["bias"]["motivations"] if m["code"] in j.held.motivations for e in m["evidence"]]
         touched += any(e["start"] < end and start < e["end"] for e in spans for start, end in j.held.cues)
     return touched, len(suggested)
 
 
 def calibration(judged: Sequence[Judged], bins: int = 10) -> tuple[float, list[tuple[int, float, float]]]:
     """Expected error of the best suggestion's confidence, and for each bin of equal mass: count, mean confidence, share right."""
-    pairs = sorted((max(j.confidence.values()), float(j.best == j.held.motivation)) for j in judged if j.confidence)
+    pairs = sorted((max(j.confidence.values()), float(j.best in j.held.motivations)) for j in judged if j.confidence)
     parts = [part for part in np.array_split(np.array(pairs), bins) if len(part)] if pairs else []
     table = [(len(part), float(part[:, 0].mean()), float(part[:, 1].mean())) for part in parts]
     error = sum(count * abs(said - right) for count, said, right in table) / max(1, len(pairs))
@@ -175,7 +207,7 @@ def calibration(judged: Sequence[Judged], bins: int = 10) -> tuple[float, list[t
 
 def coverage(judged: Sequence[Judged], precision: float = 0.98) -> float:
     """The share of biased accounts whose best suggestion stands above the lowest confidence from which on so many are right."""
-    pairs = sorted(((max(j.confidence.values()), j.best == j.held.motivation) for j in judged if j.confidence), reverse=True)
+    pairs = sorted(((max(j.confidence.values()), j.best in j.held.motivations) for j in judged if j.confidence), reverse=True)
     biased = sum(j.held.motivation != NONE for j in judged)
     right, most = 0, 0
     for count, (_, is_right) in enumerate(pairs, 1):
@@ -188,7 +220,7 @@ def coverage(judged: Sequence[Judged], precision: float = 0.98) -> float:
 def interval(judged: Sequence[Judged], measure: Callable[[Sequence[Judged]], float]) -> tuple[float, float]:
     """The middle 95 % of the measure over samples drawn with repetition."""
     draw = np.random.RandomState(0)
-    values = [measure([judged[i] for i in draw.randint(0, len(judged), len(judged))]) for _ in range(_DRAWS // 5)]
+    values = [measure([judged[i] for i in draw.randint(0, len(judged), len(judged))]) for _ in range(_DRAWS)]
     return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
@@ -207,7 +239,7 @@ def told_counts(judged: Sequence[Judged]) -> dict[str, tuple[int, int, int]]:
 def intents(parse: Any) -> dict[str, tuple[int, int, int, list[str], list[float]]]:
     """For each language: right answers, sentences, wrong ones at confidence 0.6 or more, what went wrong, seconds each."""
     result = {}
-    for language, wanted in read_yaml_file(HELD_OUT / "intents.yml").items():
+    for language, wanted in read_yaml_file(INTENTS).items():
         cases = [(intent, str(text)) for intent, texts in wanted.items() for text in texts]
         wrong, surely, seconds = [], 0, []
         for intent, text in cases:
@@ -224,39 +256,59 @@ def intents(parse: Any) -> dict[str, tuple[int, int, int, list[str], list[float]
 # -- the report ----------------------------------------------------------------------------------------------------------------
 
 
-def report(parse: Any, compare: Callable[[], tuple[str, float, float, float]]) -> str:
-    accounts = held_out()
-    judged = judge(parse, accounts)
+def report(parse: Any, compare: Callable[[Sequence[Held]], Sequence[Plain]]) -> str:
+    """The whole report. ``compare``: trains the plain pipelines; last, for its memory is not ours."""
+    parts = {"fresh": judge(parse, fresh()), "development": judge(parse, development())}
+    found = intents(parse)
+    repeated = shared_runs(j.held.text for judged in parts.values() for j in judged)
     lines = [
         "# How well the understanding process understands",
         "",
-        "Written by `python nlu/evaluate.py MODEL --write`; do not edit. **Training and held-out texts have one author, and no native",
-        "speaker has checked them; the held-out accounts tell much the same forty stories in each language.** The figures compare",
-        "versions of this model; they do not forecast how it does on real reports.",
+        "Written by `python nlu/evaluate.py MODEL --write`; do not edit. **No native speaker has checked the texts, and those of training and",
+        "of both parts below are invented**: the figures compare versions of this model, they do not forecast how it does on real reports.",
         "",
-        "Not a blind test of everything: the word lists, and the rules for what was told in the 18 newer languages, were written after the",
-        "held-out accounts and share words with them, which flatters every figure; the table below shows recall with and without a",
-        "listed word. The heads and their thresholds were set on training sentences alone. Some marks of what is told were completed after a",
-        "first look, and many are still missing, which costs precision of `where`.",
+        "*Fresh* accounts were written by a separate pass that saw no training sentence; nothing was set on them. *Development* accounts",
+        "weigh the heads' opinions and set the thresholds (`components/judging.py`), and word lists and rules were completed after a look at",
+        "them: their figures are flattered. Held-out sentences that share a run of "
+        f"{_RUN} words (Chinese: nine characters) with training: {len(repeated)}.",
         "",
-        "The supplied public data are not used. Added to training with weight 0.1 (0.5), and judged on languages left out, they took USE's best",
-        "macro-F1 from .773 to .758 (.697) and false alarms at the same threshold of 0.4 from 5 % to 11 % (16 %).",
+        *_whole("Fresh first-person accounts", parts["fresh"]),
+        *_whole("Development accounts", parts["development"]),
+        *_narrow("Third-person descriptions of incidents, English", judge(parse, third_person()), by_language=False),
+        *_narrow("Single statements, as in a hate-speech benchmark", judge(parse, statements()), by_language=True),
+        *_told_table("What was told, fresh", parts["fresh"]),
+        *_told_table("What was told, development", parts["development"]),
+        *_intents_table(found),
+        *_cost(parse, parts["fresh"], found),
         "",
-        f"{len(accounts)} accounts in {len({a.language for a in accounts})} languages; held-out sentences that share a run of {_RUN} words "
-        f"with training: {len(shared_runs(a.text for a in accounts))}.",
+        "## Plain pipelines, trained and tested on the same sentences",
         "",
-        "## First-person reports",
-        "",
-        "| | value | 95 % | target |",
+        "| pipeline | fresh macro-F1 | false alarms | intents |",
         "|---|---|---|---|",
-        _row("macro-F1 over six motivations", judged, macro_f1, ">= .90"),
-        _row("false alarms on accounts without bias", judged, false_alarms, "<= .03 plain, <= .15 identity named"),
-        _row("coverage at 98 % precision", judged, coverage, ">= .70"),
     ]
-    listed = [j for j in judged if j.held.motivation != NONE and _is_listed(j.held)]
-    unlisted = [j for j in judged if j.held.motivation != NONE and not _is_listed(j.held)]
-    for name, some in (("recall where a word of the lists stands", listed), ("recall where none does", unlisted)):
-        lines.append(f"| {name}, {len(some)} accounts | {sum(j.held.motivation in j.confidence for j in some) / max(1, len(some)):.3f} | | |")
+    right, of = (sum(row[i] for row in found.values()) for i in range(2))
+    lines.append(f"| this model | {macro_f1(parts['fresh']):.2f} | {false_alarms(parts['fresh']):.2f} | {right / of:.2f} |")
+    for plain in compare([j.held for j in parts["fresh"]]):
+        lines.append(f"| {plain.name} | {plain.f1:.2f} | {plain.alarms:.2f} | {plain.intents:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _whole(title: str, judged: Sequence[Judged]) -> list[str]:
+    """All that is measured on the accounts of one part."""
+    lines = [f"## {title}", "", f"{len(judged)} accounts in {len({j.held.language for j in judged})} languages.", ""]
+    lines += ["| | value | 95 % | target |", "|---|---|---|---|", _row("macro-F1 over six motivations", judged, macro_f1, ">= .90")]
+    if any(j.held.kind for j in judged):
+        lines.append(_row("false alarms, plain accounts", judged, lambda some: false_alarms(some, "plain"), "<= .03"))
+        lines.append(_row("false alarms, identity named", judged, lambda some: false_alarms(some, "identity"), "<= .15"))
+    lines.append(_row("false alarms on all accounts without bias", judged, false_alarms, ""))
+    lines.append(_row("coverage at 98 % precision", judged, coverage, ">= .70"))
+    biased = [j for j in judged if j.held.motivation != NONE]
+    for name, some in (
+        ("recall where a word of the lists stands", [j for j in biased if _is_listed(j.held)]),
+        ("recall where none does", [j for j in biased if not _is_listed(j.held)]),
+    ):
+        share = sum(bool(j.held.motivations & j.confidence.keys()) for j in some) / max(1, len(some))
+        lines.append(f"| {name}, {len(some)} accounts | {share:.3f} | | |")
     error, table = calibration(judged)
     touched, suggested = evidence_hits(judged)
     lines += [
@@ -266,53 +318,90 @@ def report(parse: Any, compare: Callable[[], tuple[str, float, float, float]]) -
         "| language | encoder | macro-F1 | 95 % | false alarms |",
         "|---|---|---|---|---|",
     ]
-    for language in sorted({a.language for a in accounts}):
+    for language in sorted({j.held.language for j in judged}):
         some = [j for j in judged if j.held.language == language]
         low, high = interval(some, macro_f1)
         encoder = "both" if language in USE_LANGUAGES else "E5"
         lines.append(f"| {language} | {encoder} | {macro_f1(some):.2f} | {low:.2f}-{high:.2f} | {false_alarms(some):.2f} |")
-    f1 = f1_by_strand(judged)
-    columns = [*STRANDS, NONE]
-    lines += ["", "| is, below; suggested first, right | F1 | recall | " + " | ".join(columns) + " |", "|---|---|---|" + "---|" * len(columns)]
+    lines += ["", *_confusion(judged), "", "| confidence, ten bins of equal mass | said | right |", "|---|---|---|"]
+    lines += [f"| {count} suggestions | {said:.2f} | {right:.2f} |" for count, said, right in table]
+    return [*lines, ""]
+
+
+def _narrow(title: str, judged: Sequence[Judged], by_language: bool) -> list[str]:
+    """Macro-F1 and false alarms of a kind of text that the heads learned little of."""
+    lines = [f"## {title}", "", f"{len(judged)} texts.", "", "| | value | 95 % | target |", "|---|---|---|---|"]
+    lines.append(_row("macro-F1 over six motivations", judged, macro_f1, ">= .90"))
+    lines.append(_row("false alarms", judged, false_alarms, ""))
+    if by_language:
+        languages = sorted({j.held.language for j in judged})
+        values = {language: macro_f1([j for j in judged if j.held.language == language]) for language in languages}
+        lines += [f"| mean of the languages' macro-F1 | {np.mean(list(values.values())):.3f} | | >= .90 |"]
+        lines += [f"| worst language, {min(values, key=lambda code: values[code])} | {min(values.values()):.3f} | | >= .80 |", ""]
+        lines += ["| language | macro-F1 |", "|---|---|", *(f"| {language} | {value:.2f} |" for language, value in values.items())]
+    return [*lines, "", *_confusion(judged), ""]
+
+
+def _confusion(judged: Sequence[Judged]) -> list[str]:
+    f1, columns = f1_by_strand(judged), [*STRANDS, NONE]
+    lines = [
+        "| is, below; suggested first, right | F1 | recall | " + " | ".join(columns) + " |",
+        "|---|---|---|" + "---|" * len(columns),
+    ]
     for strand in columns:
-        row = Counter(j.best for j in judged if j.held.motivation == strand)
+        row = Counter(j.best for j in judged if strand in j.held.motivations)
         head = f"| {strand} | {f1[strand]:.2f} | {recall(judged, strand):.2f} |" if strand != NONE else "| none | | |"
         lines.append(head + "".join(f" {row[code]} |" for code in columns))
-    lines += ["", "| confidence, ten bins of equal mass | said | right |", "|---|---|---|"]
-    lines += [f"| {count} suggestions | {said:.2f} | {right:.2f} |" for count, said, right in table]
-    lines += ["", "## What was told", "", "| fact | precision | recall | of |", "|---|---|---|---|"]
+    return lines
+
+
+def _told_table(title: str, judged: Sequence[Judged]) -> list[str]:
     counts = told_counts(judged)
+    lines = [f"## {title}", "", "| fact | precision | recall | of |", "|---|---|---|---|"]
     for fact, (right, said, are) in counts.items():
         lines.append(f"| {fact} | {right / max(1, said):.2f} ({right}/{said}) | {right / max(1, are):.2f} | {are} |")
     right, said = sum(c[0] for c in counts.values()), sum(c[1] for c in counts.values())
-    lines.append(f"| all | {right / max(1, said):.3f} (target .97) | | |")
-    found = intents(parse)
+    return [*lines, f"| all | {right / max(1, said):.3f} (target .97) | | |", ""]
+
+
+def _intents_table(found: dict[str, tuple[int, int, int, list[str], list[float]]]) -> list[str]:
     right, of, surely = (sum(row[i] for row in found.values()) for i in range(3))
-    lines += ["", "## Intents", "", f"{right}/{of} = {right / of:.3f} (target .96); wrong at confidence 0.6 or more: {surely / of:.3f} (target .01).", ""]
-    lines += ["| language | right | wrong at 0.6 |", "|---|---|---|"]
-    lines += [f"| {language} | {row[0]}/{row[1]} | {row[2]} |" for language, row in found.items()]
+    share = f"{right}/{of} = {right / of:.3f} (target .96); wrong at confidence 0.6 or more: {surely / of:.3f} (target .01)."
+    lines = ["## Intents", "", share, "", "| language | right | wrong at 0.6 |", "|---|---|---|"]
+    return [*lines, *(f"| {language} | {row[0]}/{row[1]} | {row[2]} |" for language, row in found.items()), ""]
+
+
+def _cost(parse: Any, judged: Sequence[Judged], found: dict[str, tuple[int, int, int, list[str], list[float]]]) -> list[str]:
     by_use = [s for language, row in found.items() if language in USE_LANGUAGES for s in row[4]]
     by_e5 = [s for language, row in found.items() if language not in USE_LANGUAGES for s in row[4]] or [0.0]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    lines += ["", "## Cost on the machine of this run", "", "| | p50 ms | p95 ms | target |", "|---|---|---|---|"]
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} processors busy"
+    lines = [
+        "## Cost on the machine of this run",
+        "",
+        f"At the end of it, {load}.",
+        "",
+        "| | p50 ms | p95 ms | target p95 |",
+        "|---|---|---|---|",
+    ]
     for name, seconds, target in (
         ("a short text, a language of USE", by_use, "15"),
         ("a short text, another language", by_e5, "15"),
         ("an account with evidence", [j.seconds for j in judged], "300"),
     ):
         lines.append(f"| {name} | {np.quantile(seconds, 0.5) * 1000:.0f} | {np.quantile(seconds, 0.95) * 1000:.0f} | {target} |")
-    lines += ["", f"Peak memory of this process: {peak:.0f} MB (target 800).", "", "## Plain pipelines, trained and tested on the same sentences", ""]
-    lines += ["| pipeline | macro-F1 | false alarms | intents |", "|---|---|---|---|"]
-    lines.append(f"| this model | {macro_f1(judged):.2f} | {false_alarms(judged):.2f} | {right / of:.2f} |")
-    name, f1_value, alarms, share = compare()  # last: its memory is not ours
-    lines.append(f"| {name} | {f1_value:.2f} | {alarms:.2f} | {share:.2f} |")
-    return "\n".join(lines) + "\n"
+    texts = [str(text) for groups in read_yaml_file(INTENTS).values() for texts in groups.values() for text in texts]
+    started = time.process_time()
+    for text in texts:
+        parse(text)
+    each = len(texts) / (time.process_time() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [*lines, "", f"Short texts a second of one processor: {each:.0f} (target 100). Peak memory: {peak:.0f} MB (target 800)."]
 
 
 def _is_listed(account: Held) -> bool:
     """Whether the word lists hold something of this account that points to its motivation."""
     hits = _lexicon().hits(fold(account.text), {account.language})
-    return any(hit.kind in INDICATORS and hit.strand == account.motivation for hit in hits)
+    return any(hit.kind in INDICATORS and hit.strand in account.motivations for hit in hits)
 
 
 @lru_cache(maxsize=1)
@@ -325,36 +414,58 @@ def _row(name: str, judged: Sequence[Judged], measure: Callable[[Sequence[Judged
     return f"| {name} | {measure(judged):.3f} | {low:.2f}-{high:.2f} | {target} |"
 
 
-# -- a plain pipeline ----------------------------------------------------------------------------------------------------------
+# -- plain pipelines -----------------------------------------------------------------------------------------------------------
 
 
-def plain_pipeline() -> tuple[str, float, float, float]:
-    """Letter n-grams and logistic regression, trained on the same files: macro-F1, false alarms, intents right."""
+@dataclass(frozen=True)
+class Plain:
+    """What a plain pipeline got on the same accounts and intents."""
+
+    name: str
+    f1: float
+    alarms: float
+    intents: float
+
+
+def plain_pipelines(accounts: Sequence[Held]) -> list[Plain]:
+    """Letter n-grams and logistic regression, trained on the same sentences."""
+    lines = [(text, group["motivation"]) for path in sorted(NLU_DATA.glob("*/bias.yml")) for group, text in _trained(path, "bias")]
+    by_motivation = [(text, motivation) for text, motivation in lines if "+" not in motivation]
+    by_intent = [(text, group["intent"]) for path in sorted(NLU_DATA.glob("*/nlu.yml")) for group, text in _trained(path, "nlu")]
+    by_intent += [(text, "report") for text, _ in lines]
+    wanted = [(str(t), i) for groups in read_yaml_file(INTENTS).values() for i, texts in groups.items() for t in texts]
+    result = []
+    for name, learn in (("letter n-grams + logistic regression", _ngrams),):
+        said = learn(by_motivation)([account.text for account in accounts])
+        judged = [Judged(a, {}, {} if code == NONE else {str(code): 1.0}, 0.0) for a, code in zip(accounts, said)]
+        understood = learn(by_intent)([text for text, _ in wanted])
+        right = float(np.mean([got == intent for got, (_, intent) in zip(understood, wanted)]))
+        result.append(Plain(name, macro_f1(judged), false_alarms(judged), right))
+    return result
+
+
+def _trained(path: Path, key: str) -> list[tuple[dict[str, str], str]]:
+    groups = read_yaml_file(path)[key]
+    return [(group, line.strip().removeprefix("- ")) for group in groups for line in group["examples"].splitlines() if line.strip()]
+
+
+def _ngrams(sentences: Sequence[tuple[str, str]]) -> Callable[[Sequence[str]], Sequence[str]]:
     from sklearn.feature_extraction.text import TfidfVectorizer  # only this comparison needs it
     from sklearn.linear_model import LogisticRegression
 
-    groups = [g for path in sorted(NLU_DATA.glob("*/bias.yml")) for g in read_yaml_file(path)["bias"]]
-    lines = [(line.removeprefix("- "), g["motivation"]) for g in groups for line in g["examples"].splitlines()]
-    single = [(text, motivation) for text, motivation in lines if "+" not in motivation]
-    accounts = held_out()
     cut = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=60_000)
-    model = LogisticRegression(C=10, max_iter=100).fit(cut.fit_transform([t for t, _ in single]), [m for _, m in single])
-    said = model.predict(cut.transform([a.text for a in accounts]))
-    judged = [Judged(a, {}, {} if code == NONE else {str(code): 1.0}, 0.0) for a, code in zip(accounts, said)]
-    asked = [(line.removeprefix("- "), g["intent"]) for p in sorted(NLU_DATA.glob("*/nlu.yml")) for g in read_yaml_file(p)["nlu"] for line in g["examples"].splitlines()]
-    asked += [(text, "report") for text, _ in lines]
-    wanted = [(str(t), i) for groups in read_yaml_file(HELD_OUT / "intents.yml").values() for i, texts in groups.items() for t in texts]
-    by_intent = LogisticRegression(C=10, max_iter=100).fit(cut.transform([t for t, _ in asked]), [i for _, i in asked])
-    right = np.mean(by_intent.predict(cut.transform([t for t, _ in wanted])) == np.array([i for _, i in wanted]))
-    return "letter n-grams + logistic regression", macro_f1(judged), false_alarms(judged), float(right)
+    rows = cut.fit_transform([text for text, _ in sentences])
+    model = LogisticRegression(C=10, max_iter=100).fit(rows, [label for _, label in sentences])
+    return lambda texts: list(model.predict(cut.transform(texts)))
 
 
 def main(arguments: Sequence[str]) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("model", type=Path)
     options.add_argument("--write", action="store_true", help="write nlu/REPORT.md too")
+    options.add_argument("--quick", action="store_true", help="leave out the plain pipelines")
     chosen = options.parse_args(arguments)
-    text = report(parse_with(chosen.model), plain_pipeline)
+    text = report(parse_with(chosen.model), plain_pipelines if not chosen.quick else lambda _: [])
     print(text)
     if chosen.write:
         REPORT.write_text(text, encoding="utf-8")

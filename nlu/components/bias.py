@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import regex
 
+from components import judging
 from components.encoder import E5, LONGEST, USE, encode, encode_training
 from components.fitting import fit, probability
 from components.folding import Folded, fold
+from components.judging import Judge
 from components.languages import USE_LANGUAGES, Reading
 from components.lexicon import ANY, INDICATORS, KINDS, STRANDS, Hit, Lexicon
 
@@ -22,11 +24,8 @@ _MOST_WINDOWS = 8  # a story longer than this is judged by its beginning
 _MOST_BY_E5 = 1  # windows: E5 is ten times slower
 _MOST_DELETIONS = {USE: 16, E5: 2}  # bounds the cost of evidence: each deletion is one more encoding
 _DROP = 0.08  # a word whose loss lowers the score by this much carries the suggestion
-_STRICTNESS = {USE: 0.02, E5: 0.02}
+_STRICTNESS = 0.05
 _WORDS_SCALE = 3.0
-_FOLDS = 4
-_FALSE_ALARMS = 0.03  # at most this share of unbiased training accounts, judged by a model that has not seen their language group
-_SURE = 0.98
 _PIECE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = regex.compile(rf"[{_PIECE}]\p{{M}}*|(?:(?![{_PIECE}])[\p{{L}}\p{{M}}\p{{N}}'’*@$-])+")
 
@@ -53,22 +52,25 @@ class Reader:
     strands: np.ndarray
 
     def features(self, vectors: np.ndarray, words: np.ndarray) -> np.ndarray:
-        return np.concatenate([(vectors - self.mean) / self.spread, words], axis=1)
+        return np.concatenate([(vectors - self.mean) / self.spread, words * _WORDS_SCALE], axis=1)
 
     def scores(self, vectors: np.ndarray, words: np.ndarray) -> np.ndarray:
         """One row a text, one column a strand: how likely an indicator is there and points to it."""
         rows = self.features(vectors, words)
         return probability(self.indicator, rows) * probability(self.strands, rows)
 
+    def opinion(self, vectors: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The log odds of an indicator, one column, and of each strand if there is one."""
+        rows = self.features(vectors, words)
+        return rows @ self.indicator[:, :-1].T + self.indicator[:, -1], rows @ self.strands[:, :-1].T + self.strands[:, -1]
+
 
 @dataclass(frozen=True)
 class Weights:
-    """What training found. ``calibration``: slope and shift of the log odds. ``possible`` and ``likely``: the least confidence."""
+    """What training found: a reader for each encoder, and who weighs what they say, by the encoder that leads."""
 
     readers: Mapping[str, Reader]
-    calibration: tuple[float, float]
-    possible: float
-    likely: float
+    judges: Mapping[str, Judge]
 
 
 @dataclass(frozen=True)
@@ -83,73 +85,61 @@ class _Window:
 # -- learning ------------------------------------------------------------------------------------------------------------------
 
 
-def train(examples: Sequence[Example], lexicon: Lexicon, kept_in: Path) -> Weights:
-    """Learn both stages with each encoder; the same examples in the same order give the same numbers."""
-    words = np.stack([_word_features(lexicon.hits(fold(e.text), {e.language})) for e in examples])
-    wanted = np.array([[strand in e.strands for strand in STRANDS] for e in examples])
-    by_use = np.array([e.language in USE_LANGUAGES for e in examples])
-    vectors = {encoder: encode_training([e.text for e in examples], encoder, kept_in) for encoder in (USE, E5)}
-    rows_of = {USE: by_use, E5: np.ones(len(examples), dtype=bool)}
+def train(examples: Sequence[Example], development: Sequence[Example], lexicon: Lexicon, kept_in: Path) -> Weights:
+    """Learn both stages with each encoder, then weigh them on the development accounts, which the readers never see.
 
-    def learn(used: np.ndarray) -> dict[str, Reader]:
-        return {
-            encoder: _reader(encoder, vectors[encoder][at], words[at], wanted[at])
-            for encoder in (USE, E5)
-            for at in [used & rows_of[encoder]]
-        }
-
-    # Judged by models that saw nothing of a language or its neighbours in the list: one story is often told in several languages.
-    languages = sorted({e.language for e in examples})
-    fold_of = np.array([languages.index(e.language) % _FOLDS for e in examples])
-    judged = np.zeros(wanted.shape)
-    for one in range(_FOLDS):
-        readers, here = learn(fold_of != one), fold_of == one
-        by_e5 = readers[E5].scores(vectors[E5][here], words[here])
-        by_both = (by_e5 + readers[USE].scores(vectors[USE][here], words[here])) / 2
-        judged[here] = np.where(by_use[here][:, None], by_both, by_e5)
-    accounts = np.array([len(_words(e.text)) >= FEWEST_WORDS for e in examples])
-    return Weights(learn(np.ones(len(examples), dtype=bool)), *_bands(judged[accounts], wanted[accounts]))
+    The same examples in the same order give the same numbers.
+    """
+    readers = _readers(examples, lexicon, kept_in)
+    words, wanted, by_use = _described(development, lexicon)
+    judges = {}
+    for encoder, used in ((USE, by_use), (E5, ~by_use)):
+        some = [example for example, is_used in zip(development, used) if is_used]
+        vectors = {e: encode_training([example.text for example in some], e, kept_in) for e in _opinions_of(encoder)}
+        opinions = [readers[e].opinion(vectors[e], words[used]) for e in vectors]
+        judges[encoder] = judging.learn(judging.evidence(opinions, words[used]), wanted[used])
+    return Weights(readers, judges)
 
 
-def _reader(encoder: str, vectors: np.ndarray, words: np.ndarray, wanted: np.ndarray) -> Reader:
+def _readers(examples: Sequence[Example], lexicon: Lexicon, kept_in: Path) -> dict[str, Reader]:
+    words, wanted, by_use = _described(examples, lexicon)
+    readers = {}
+    for encoder, used in ((USE, by_use), (E5, np.ones(len(examples), dtype=bool))):
+        vectors = encode_training([example.text for example, is_used in zip(examples, used) if is_used], encoder, kept_in)
+        readers[encoder] = _reader(vectors, words[used], wanted[used])
+    return readers
+
+
+def _described(examples: Sequence[Example], lexicon: Lexicon) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each example the listed words, the strands, and whether USE knows its language."""
+    words = np.stack([_word_features(lexicon.hits(fold(example.text), {example.language})) for example in examples])
+    wanted = np.array([[strand in example.strands for strand in STRANDS] for example in examples])
+    return words, wanted, np.array([example.language in USE_LANGUAGES for example in examples])
+
+
+def _opinions_of(encoder: str) -> tuple[str, ...]:
+    """Whose opinions count where this encoder leads: E5 is heard about every language."""
+    return (E5, USE) if encoder == USE else (E5,)
+
+
+def _reader(vectors: np.ndarray, words: np.ndarray, wanted: np.ndarray) -> Reader:
     mean, spread = vectors.mean(axis=0), vectors.std(axis=0) + 1e-6
-    rows = np.concatenate([(vectors - mean) / spread, words], axis=1)
+    rows = np.concatenate([(vectors - mean) / spread, words * _WORDS_SCALE], axis=1)
     biased = wanted.any(axis=1)
-    strands = [fit(rows[biased], wanted[biased, place], _STRICTNESS[encoder]) for place in range(len(STRANDS))]
-    return Reader(mean, spread, fit(rows, biased, _STRICTNESS[encoder])[None, :], np.stack(strands))
-
-
-def _bands(judged: np.ndarray, wanted: np.ndarray) -> tuple[tuple[float, float], float, float]:
-    """Calibration of the scores, and from which confidence on a suggestion is possible and likely."""
-    odds = _log_odds(judged)
-    slope, shift = fit(odds.reshape(-1, 1), wanted.reshape(-1), 1e-6)
-    calibration = (float(slope), float(shift))
-    confidence = _calibrated(judged, calibration)
-    best = confidence.max(axis=1)
-    silent = ~wanted.any(axis=1)
-    possible = max(0.3, float(np.quantile(best[silent], 1 - _FALSE_ALARMS)))
-    right = wanted[np.arange(len(wanted)), confidence.argmax(axis=1)]
-    steps = np.arange(possible, 0.99, 0.01)
-    sure = [step for step in steps if right[best >= step].mean() >= _SURE] if len(steps) else []
-    return calibration, possible, float(sure[0]) if sure else 0.95
-
-
-def _log_odds(scores: np.ndarray) -> np.ndarray:
-    some = np.clip(scores, 1e-4, 1 - 1e-4)
-    odds: np.ndarray = np.log(some / (1 - some))
-    return odds
-
-
-def _calibrated(scores: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
-    slope, shift = calibration
-    return np.asarray(1.0 / (1.0 + np.exp(-(slope * _log_odds(scores) + shift))))
+    strands = [fit(rows[biased], wanted[biased, place], _STRICTNESS) for place in range(len(STRANDS))]
+    return Reader(mean, spread, fit(rows, biased, _STRICTNESS)[None, :], np.stack(strands))
 
 
 # -- suggesting ----------------------------------------------------------------------------------------------------------------
 
 
 def suggest(
-    text: str, reading: Reading, hits: Sequence[Hit], weights: Weights, spans: Mapping[str, Sequence[tuple[int, int]]], folded: Folded
+    text: str,
+    reading: Reading,
+    hits: Sequence[Hit],
+    weights: Weights,
+    spans: Mapping[str, Sequence[tuple[int, int]]],
+    folded: Folded,
 ) -> dict[str, Any]:
     """``{"state", "motivations": [{"code", "confidence", "band", "detail", "evidence": [{"start", "end", "why"}]}]}``.
 
@@ -161,18 +151,18 @@ def suggest(
         return {"state": "unclear", "motivations": []}
     if reading.encoder is None:
         return {"state": "unsupported", "motivations": []}
-    best, scores = _best_window(text, words, reading.encoder, folded, hits, weights)
-    confidence = _calibrated(scores, weights.calibration)
+    judge = weights.judges[reading.encoder]
+    best, confidence = _best_window(text, words, reading.encoder, folded, hits, weights)
     motivations = [
         {
             "code": strand,
             "confidence": round(float(confidence[place]), 3),
-            "band": "likely" if confidence[place] >= weights.likely else "possible",
+            "band": "likely" if confidence[place] >= judge.likely else "possible",
             "detail": _detail(strand, hits),
             "evidence": _evidence(text, best, place, folded, hits, weights, reading.encoder, spans),
         }
         for place, strand in enumerate(STRANDS)
-        if confidence[place] >= weights.possible
+        if confidence[place] >= judge.possible
     ]
     motivations.sort(key=lambda motivation: -motivation["confidence"])
     return {"state": "suggested" if motivations else "unclear", "motivations": motivations}
@@ -181,20 +171,22 @@ def suggest(
 def _best_window(
     text: str, words: Sequence[tuple[int, int]], encoder: str, folded: Folded, hits: Sequence[Hit], weights: Weights
 ) -> tuple[_Window, np.ndarray]:
-    """The stretch that points most strongly to bias, and its scores by strand."""
+    """The stretch that points most strongly to bias, and how sure it is of each strand."""
     windows = _windows(text, words)
     features = np.stack([_word_features([hit for hit in hits if _is_inside(folded, hit, window)]) for window in windows])
     if encoder == E5 and len(windows) > _MOST_BY_E5:
         # The windows with the most words of the lists, the first ones else.
         kept = sorted(np.argsort(-features.sum(axis=1), kind="stable")[:_MOST_BY_E5])
         windows, features = [windows[i] for i in kept], features[kept]
-    scores = weights.readers[encoder].scores(encode([text[w.start : w.end] for w in windows], encoder), features)
-    place = int(scores.max(axis=1).argmax())
-    best = windows[place]
-    if encoder == USE:  # the second opinion on the one stretch that matters
-        by_e5 = weights.readers[E5].scores(encode([text[best.start : best.end]], E5), features[place : place + 1])
-        return best, np.asarray((scores[place] + by_e5[0]) / 2)
-    return best, np.asarray(scores[place])
+    vectors = encode([text[w.start : w.end] for w in windows], encoder)
+    place = int(weights.readers[encoder].scores(vectors, features).max(axis=1).argmax()) if len(windows) > 1 else 0
+    best, words_there = windows[place], features[place : place + 1]
+    rows = {encoder: vectors[place : place + 1]}
+    opinions = [
+        weights.readers[one].opinion(rows[one] if one in rows else encode([text[best.start : best.end]], one), words_there)
+        for one in _opinions_of(encoder)
+    ]
+    return best, weights.judges[encoder].confidence(judging.evidence(opinions, words_there))[0]
 
 
 def _detail(strand: str, hits: Sequence[Hit]) -> list[str]:
@@ -281,4 +273,4 @@ def _word_features(hits: Sequence[Hit]) -> np.ndarray:
     kinds = [float(any(hit.kind == kind for hit in hits)) for kind in KINDS]
     pointed = [float(any(hit.strand == strand and hit.kind in INDICATORS for hit in hits)) for strand in STRANDS]
     named = [float(any(hit.strand == strand for hit in hits)) for strand in STRANDS]
-    return np.array(kinds + pointed + named) * _WORDS_SCALE
+    return np.array(kinds + pointed + named)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,19 @@ def encode_training(texts: Sequence[str], encoder: str, kept_in: Path) -> np.nda
     keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24] for text in texts]
     missing = {key: text for key, text in zip(keys, texts) if key not in known}
     if missing:
-        known.update(zip(missing, encode(list(missing.values()), encoder)))
+        known.update(zip(missing, _by_both_cores(list(missing.values()), encoder)))
         _keep(path, known)
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, WIDTH[encoder]), dtype=np.float32)
+
+
+def _by_both_cores(texts: Sequence[str], encoder: str) -> np.ndarray:
+    """Training may use the whole machine; only E5, the slow one, is known to bear two callers at once."""
+    if encoder != E5:
+        return encode(texts, encoder)
+    rows = np.empty((len(texts), WIDTH[encoder]), dtype=np.float32)
+    with ThreadPoolExecutor(2) as cores:
+        rows[0::2], rows[1::2] = cores.map(lambda half: encode(half, encoder), (texts[0::2], texts[1::2]))
+    return rows
 
 
 def _with_use(texts: list[str]) -> np.ndarray:

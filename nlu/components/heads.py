@@ -26,6 +26,7 @@ from components.encoder import E5, USE, encode
 from components.folding import fold
 from components.incidents import Incidents
 from components.intents import IntentReader, Intents
+from components.judging import Judge
 from components.languages import Languages, Reading
 from components.lexicon import Lexicon
 from components.told import ToldRules
@@ -36,6 +37,7 @@ _KEPT = _ROOT / ".rasa"  # rows of training sentences, so that training again ta
 _LONGEST_READ = 4_000  # code points looked at: the service sends no more
 _SURELY_NO_REPORT = 0.8  # so sure of another intent, and no word of the lists: the slower heads have nothing to look for
 _LETTER = regex.compile(r"\p{L}")
+_MARKS = regex.compile(r"\[\[(.+?)\]\]| #[wpointdg]+$")
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
@@ -52,13 +54,13 @@ class ReportHeads(IntentClassifier, GraphComponent):
 
     @staticmethod
     def get_default_config() -> dict[str, Any]:
-        return {"data": "data"}
+        return {"data": "data", "development": "development"}
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
         """Rasa does not know our files: without this it would reuse heads trained on older ones."""
-        digest = hashlib.sha256()
-        for path in [*_files({**cls.get_default_config(), **config}), *sorted(Path(__file__).parent.glob("*.py"))]:
+        digest, config = hashlib.sha256(), {**cls.get_default_config(), **config}
+        for path in [*_files(config), *_development_files(config), *sorted(Path(__file__).parent.glob("*.py"))]:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -86,7 +88,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
         self._languages = Languages.learn(_by_language(everything))
         self._intents = intents.train(everything, _KEPT)
         no_report = [Example(text, frozenset(), language) for text, intent, language in asked if intent != "report"]
-        self._weights = bias.train([*accounts, *no_report], self._lexicon, _KEPT)
+        self._weights = bias.train([*accounts, *no_report], _development(self._config), self._lexicon, _KEPT)
         self._incidents = Incidents.learn(_of_each_language(self._config, "incidents.yml", "incidents"), _KEPT)
         with self._storage.write_to(self._resource) as folder:
             (folder / "phrases.json").write_text(json.dumps(phrases, ensure_ascii=False, sort_keys=True), encoding="utf-8")
@@ -156,8 +158,10 @@ class ReportHeads(IntentClassifier, GraphComponent):
     def _numbers(self) -> dict[str, np.ndarray]:
         assert self._intents and self._languages and self._incidents and self._weights
         numbers = {"languages": self._languages.table.astype(np.float16)}
-        numbers["bands"] = np.array([*self._weights.calibration, self._weights.possible, self._weights.likely])
         for encoder in (USE, E5):
+            numbers.update(
+                {f"judge_{encoder}_{name}": np.asarray(value) for name, value in vars(self._weights.judges[encoder]).items()}
+            )
             for kind, reader in (
                 ("intent", self._intents.readers[encoder]),
                 ("bias", self._weights.readers[encoder]),
@@ -171,9 +175,8 @@ class ReportHeads(IntentClassifier, GraphComponent):
             start = f"{kind}_{encoder}_"
             return {name.removeprefix(start): value for name, value in numbers.items() if name.startswith(start)}
 
-        slope, shift, possible, likely = map(float, numbers["bands"])
         readers = {encoder: Reader(**reader("bias", encoder)) for encoder in (USE, E5)}
-        self._weights = Weights(readers, (slope, shift), possible, likely)
+        self._weights = Weights(readers, {encoder: Judge(**reader("judge", encoder)) for encoder in (USE, E5)})
         self._intents = Intents(tuple(names["intents"]), {e: IntentReader(**reader("intent", e)) for e in (USE, E5)})
         self._incidents = Incidents(tuple(names["incidents"]), {e: IntentReader(**reader("incident", e)) for e in (USE, E5)})
         self._languages = Languages(names["languages"], numbers["languages"].astype(np.float32))
@@ -192,6 +195,10 @@ def _report(
 def _files(config: Mapping[str, Any]) -> list[Path]:
     files = sorted((_ROOT / config["data"]).glob("*/*.yml"))
     return [path for path in files if path.name in (*_OUR_FILES, "nlu.yml")]
+
+
+def _development_files(config: Mapping[str, Any]) -> list[Path]:
+    return sorted((_ROOT / config["development"]).glob("*.yml"))
 
 
 def _of_each_language(config: Mapping[str, Any], name: str, key: str) -> dict[str, Any]:
@@ -216,6 +223,16 @@ def _bias_examples(config: Mapping[str, Any]) -> list[Example]:
         Example(line, frozenset(group["motivation"].split("+")) - {"none"}, language)
         for language in groups
         for group in groups[language]
+        for line in _lines(group)
+    ]
+
+
+def _development(config: Mapping[str, Any]) -> list[Example]:
+    """Accounts that weigh what the heads say, written apart from what these learn from; marks of cues and facts are taken off."""
+    return [
+        Example(_MARKS.sub(r"\1", line), frozenset(group["motivation"].split("+")) - {"none"}, path.stem)
+        for path in _development_files(config)
+        for group in read_yaml_file(path)["reports"]
         for line in _lines(group)
     ]
 

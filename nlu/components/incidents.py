@@ -45,5 +45,7 @@ class Incidents:
         """The types with their confidence, the likeliest first; none when nothing fits well. ``vector``: the encoder's row."""
         reader = self.readers[encoder]
         row = (vector[None, :] - reader.mean) / reader.spread
-        found: list[Any] = [(name, round(float(p), 3)) for name, p in zip(self.names, probability(reader.weights, row)[0]) if p >= _ENOUGH]
+        found: list[Any] = [
+            (name, round(float(p), 3)) for name, p in zip(self.names, probability(reader.weights, row)[0]) if p >= _ENOUGH
+        ]
         return sorted(found, key=lambda pair: -pair[1])

@@ -94,7 +94,10 @@ class Languages:
         if found:
             _, codes, encoder = found[0]
             near = self._nearest(text, [i for i, label in enumerate(self.labels) if label in codes])
-            return Reading(frozenset(_BOTH_CHINESE if _BOTH_CHINESE & set(near) else near), encoder if encoder == E5 or not near or near[0] in USE_LANGUAGES else E5)
+            return Reading(
+                frozenset(_BOTH_CHINESE if _BOTH_CHINESE & set(near) else near),
+                encoder if encoder == E5 or not near or near[0] in USE_LANGUAGES else E5,
+            )
         if _share(_LATIN, text) < 0.5:
             return Reading(frozenset(), None)
         near = self._nearest(text, [i for i, at in enumerate(self.labels) if at in _NATIVE_LATIN or at.endswith(_ROMANISED)])

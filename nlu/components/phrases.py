@@ -24,7 +24,9 @@ def pattern(phrases: Sequence[str], lists: Mapping[str, Sequence[str]] | None = 
     """
     if not phrases:
         return None
-    arabic = not any(_PERSIAN_OR_URDU.search(phrase) for phrase in [*phrases, *(w for words in (lists or {}).values() for w in words)])
+    arabic = not any(
+        _PERSIAN_OR_URDU.search(phrase) for phrase in [*phrases, *(w for words in (lists or {}).values() for w in words)]
+    )
     return re.compile("|".join(_whole_words(_expand(_folded(phrase), lists or {}, arabic), arabic) for phrase in phrases))
 
 

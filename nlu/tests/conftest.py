@@ -31,6 +31,8 @@ def train(folder: Path) -> Path:
     os.environ["RASA_CACHE_DIRECTORY"] = str(folder / "cache")
     from rasa.model_training import train_nlu
 
-    path = train_nlu(str(NLU / "config.yml"), str(NLU / "data"), str(folder), fixed_model_name="nlu", domain=str(NLU / "domain.yml"))
+    path = train_nlu(
+        str(NLU / "config.yml"), str(NLU / "data"), str(folder), fixed_model_name="nlu", domain=str(NLU / "domain.yml")
+    )
     assert path is not None
     return Path(path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from components.lexicon import STRANDS
-from evaluate import evidence_hits, false_alarms, held_out, intents, judge, macro_f1, shared_runs, told_counts
+from evaluate import development, evidence_hits, false_alarms, fresh, intents, judge, macro_f1, shared_runs, told_counts
 
 # Floors under what nlu/REPORT.md shows, so that a change for the worse is seen; the goals stand there.
 LEAST_F1, MOST_FALSE_ALARMS, LEAST_EVIDENCE, LEAST_TOLD, RIGHT_INTENTS = 0.45, 0.35, 0.6, 0.8, 0.6
@@ -18,7 +18,7 @@ MARKED_LANGUAGES = ("en", "pt", "ar", "hi", "so")  # enough to notice; nlu/evalu
 
 @pytest.fixture(scope="module")
 def judged(parse: Any) -> Any:
-    return judge(parse, [account for account in held_out() if account.language in MARKED_LANGUAGES])
+    return judge(parse, [account for account in fresh() if account.language in MARKED_LANGUAGES])
 
 
 def test_most_motivations_are_found_and_few_are_seen_where_there_are_none(judged: Any) -> None:
@@ -42,9 +42,10 @@ def test_held_out_intents_are_understood(parse: Any) -> None:
     assert sum(row[0] for row in found.values()) / sum(row[1] for row in found.values()) >= RIGHT_INTENTS
 
 
-def test_there_are_forty_held_out_accounts_in_each_language_and_none_repeats_a_training_sentence() -> None:
-    accounts = held_out()
-    assert {sum(a.language == language for a in accounts) for language in {a.language for a in accounts}} == {40}
+@pytest.mark.parametrize("part", [development, fresh])
+def test_there_are_forty_held_out_accounts_in_each_language_and_none_repeats_a_training_sentence(part: Any) -> None:
+    accounts = part()
+    assert min(sum(a.language == language for a in accounts) for language in {a.language for a in accounts}) >= 40
     assert len({a.language for a in accounts}) == 24
     assert shared_runs(account.text for account in accounts) == []
 
@@ -102,12 +103,16 @@ def test_the_kind_of_incident_is_told(parse: Any) -> None:
     assert "damage" in found
 
 
-@pytest.mark.parametrize("text", ["நேற்று பேருந்தில் ஒருவர் என்னை அடித்தார்", "გუშინ ავტობუსში კაცმა დამარტყა და მაგინა", "ትናንት በአውቶቡስ ውስጥ አንድ ሰው መታኝ"])
+@pytest.mark.parametrize(
+    "text", ["நேற்று பேருந்தில் ஒருவர் என்னை அடித்தார்", "გუშინ ავტობუსში კაცმა დამარტყა და მაგინა", "ትናንት በአውቶቡስ ውስጥ አንድ ሰው መታኝ"]
+)
 def test_a_writing_no_encoder_knows_is_said_to_be_unsupported(parse: Any, text: str) -> None:
     assert parse(text)["report"]["bias"] == {"state": "unsupported", "motivations": []}
 
 
-@pytest.mark.parametrize("text", ["hate", "they hate me", "I am muslim and gay", "hello", "?", "وشكرا", "я мусульманка", "我是同性恋"])
+@pytest.mark.parametrize(
+    "text", ["hate", "they hate me", "I am muslim and gay", "hello", "?", "وشكرا", "я мусульманка", "我是同性恋"]
+)
 def test_too_little_to_judge_is_unclear(parse: Any, text: str) -> None:
     assert parse(text)["report"]["bias"] == {"state": "unclear", "motivations": []}
 
