@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from bot import attachments
 from bot.attachments import Attached
-from bot.cases import act, mine, why_not
+from bot.cases import EMERGENCY, act, mine, why_not
 from bot.models import (
     Case,
     CaseAction,
@@ -73,15 +73,25 @@ def queue(
     least_risk: int = 0,
 ) -> list[QueueRow]:
     """Her team's cases: highest risk first, then oldest; ``start`` leaves so many out, ``is_mine`` those she does not hold."""
+    # The first of each state and risk stand in the index in this order, so that not every waiting case is sorted.
+    firsts = [
+        sa.select(_case.id, _case.risk, _case.opened_at)
+        .where(_case.team_id == member.team_id, _case.state == state, _case.risk == risk)
+        .where(_case.claimed_by == member.caseworker_id if is_mine else sa.true())
+        .order_by(_case.opened_at)
+        .limit(start + limit)
+        .subquery()
+        for state in states
+        for risk in range(least_risk, EMERGENCY + 1)
+    ]
+    found = sa.union_all(*(sa.select(first) for first in firsts)).subquery()
+    page = sa.select(found.c.id).order_by(found.c.risk.desc(), found.c.opened_at).limit(limit).offset(start).subquery()
     rows = (
         sa.select(*_case, _caseworker.name.label("owner"), _reporter.state.label("reporter_state"))
-        .join_from(Case.__table__, Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
+        .join_from(Case.__table__, page, _case.id == page.c.id)  # type: ignore[attr-defined]
+        .join(Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
         .outerjoin(Caseworker.__table__, _case.claimed_by == _caseworker.id)  # type: ignore[attr-defined]
-        .where(_case.team_id == member.team_id, _case.state.in_(states), _case.risk >= least_risk)
-        .where(_case.claimed_by == member.caseworker_id if is_mine else sa.true())
         .order_by(_case.risk.desc(), _case.opened_at)
-        .limit(limit)
-        .offset(start)
     )
     return [
         QueueRow(
