@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bot import cases
+from bot import cases, tallies
 from bot.models import Case
 from tests.browser.test_console import CHROMIUM, Visit, chromium, served
 from tests.web_fixtures import Office, caseworkers, office
@@ -144,3 +144,22 @@ def test_a_ready_reply_is_chosen_looked_at_and_sent(served: tuple[Office, str], 
     page.reload()
     expect(page.get_by_text("The reporter says that this reads wrong.")).to_be_visible()
     amira.looks_well("3-reads-wrong")
+
+
+def test_figures_and_an_example(served: tuple[Office, str], desks: list[Visit]) -> None:
+    office, amira = served[0], desks[0]
+    case, page = office.report({"language": "ar", "story": ["صرخ رجل في وجهي"]}, risk=2), desks[0].page
+    bias = {"code": "race", "confidence": 0.9, "band": "likely", "detail": ["race.black"], "evidence": []}
+    with office.store.transaction() as db:
+        tallies.add(db, office.rows(Case)[0].team_id, {"decided ar race likely yes": 7, "half_told ar": 6})
+    office.machine_is_done(suggestion={"state": "suggested", "motivations": [bias], "incident": ["threat"], "told": ["damage"]})
+    page.goto("/queue?show=danger")
+    amira.looks_well("1-queue")
+    page.goto("/figures")
+    amira.looks_well("2-figures")
+    page.goto(f"/cases/{case}/example")
+    page.get_by_label("Their words, when they said yes").fill("نعم")
+    press(page, "Write down their consent")
+    amira.looks_well("3-example")
+    page.goto(f"/cases/{case}")
+    amira.looks_well("4-case")
