@@ -29,6 +29,8 @@ KINDS: Mapping[str, str] = {
     "not_understood": "Not understood by the bot",
     "fault": "Not handled by the bot",
     "cannot_be_answered": "Cannot be answered",
+    "emergency": "Danger, not sent yet",
+    "unconfirmed": "Never sent by the reporter",
 }
 STATES: Mapping[str, str] = {"open": "Unclaimed", "claimed": "Claimed", "closed": "Closed"}
 REPORTER_STATES: Mapping[str, str] = {"silent": "Went silent", "opted_out": "Stopped by carrier"}
@@ -73,6 +75,9 @@ DELIVERIES: Mapping[str, str] = {
 }
 ACTIONS: Mapping[str, str] = {
     "opened": "The case was opened",
+    "report_came": "The reporter sent their report",
+    "danger_guessed": "The machine heard danger in a text that is not sent yet: a guess, and not shown",
+    "word_wrong": "Three wrong words: somebody else may hold the phone",
     "read": "read the case",
     "claimed": "claimed the case",
     "opened_file": "opened a file",

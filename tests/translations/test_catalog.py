@@ -164,3 +164,11 @@ def test_a_placeholder_is_a_plain_name_or_refused(tmp_path: Path, text: str) -> 
     _write(tmp_path, "en", greet=text)
     with pytest.raises(CatalogError, match="'greet' has a broken placeholder"):
         catalog.read_catalogs(tmp_path)
+
+
+@pytest.mark.parametrize("language", catalog.languages())
+def test_what_may_not_be_missed_is_listened_for_in_every_language(language: str) -> None:
+    kinds: tuple[catalog.Kind, ...] = ("yes", "no", "skip", "silent_stop", "person", "emergency", "self_harm")
+    for kind in kinds:
+        assert catalog.words(language, kind), kind
+        assert all(catalog.matches_word(word, kind) for word in catalog.words(language, kind))
