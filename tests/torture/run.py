@@ -442,7 +442,7 @@ def _wrong_words(story: Story, arrived: Sequence[Arrived], noted: Sequence[Any],
 
 def look_for_marks(folder: Path, outcome: Outcome) -> None:
     """No file of the installation holds a word or a number of a reporter: not the database, its WAL, nor a log."""
-    marks = rb"%s|%s|447700\d{6}|7990\d{6}\b|\d{4} \d{4} \d{4} \d{4}" % (MARK.encode(), NAME.encode())
+    marks = rb"%s|%s|447700\d{6}|7990000\d{3}|\d{4} \d{4} \d{4} \d{4}" % (MARK.encode(), NAME.encode())
     for path in folder.rglob("*"):
         if path.is_file() and (found := re.search(marks, path.read_bytes())):
             outcome.wrong.append(f"{path.name} shows {found[0]!r}")
