@@ -213,6 +213,7 @@ class Worker:
             (5, "ask check-ins", self.ask_check_ins),
             (2, "hear the vendors' early news", self.hear_news),
             (5, "delete what vendors hold", self.delete_copies),
+            (2, "fetch files", self.fetch_files),
             (5, "forget anonymous addresses", self.forget_addresses),
             (60, "erase what is over", self.erase_expired),
             (600, "erase what is past its time", self.purge),
