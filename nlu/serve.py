@@ -6,6 +6,7 @@ Rasa takes its token only as an argument, and every account of a machine can rea
 import os
 import sys
 
+os.environ["LOG_LEVEL"] = "INFO"  # whatever an operator wishes: at DEBUG Rasa writes every text it is asked about into its log
 model, port = sys.argv[1:3]
 sys.argv = ["rasa", "run", "--enable-api", "-m", model, "-i", "127.0.0.1", "-p", port, "-t", os.environ["TELLONCE_NLU_TOKEN"]]
 

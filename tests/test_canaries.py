@@ -23,7 +23,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from bot import app, cases, keys, staff, unmasking
+from bot import app, cases, keys, processes, staff, unmasking
 from bot.models import Case
 from bot.privacy import TeamOpener
 from bot.settings import Settings
@@ -284,6 +284,42 @@ def _talkative(url: str, folder: Path) -> Iterator[tuple[str, Path]]:
         log = Path(str(sa.make_url(url).query["host"])) / "log"
         yield url.replace("/postgres?", "/canaries?"), log
         db.execute(sa.text("DROP DATABASE canaries WITH (FORCE)"))
+
+
+# -- Rasa ----------------------------------------------------------------------------------------------------------------------
+
+RASA = processes.HOME / "nlu/.venv/bin/python"
+MODEL = processes.HOME / "nlu/models/nlu.tar.gz"
+
+
+@pytest.mark.skipif(not (RASA.exists() and MODEL.exists()), reason="Rasa is not installed: run ./setup")
+def test_rasa_logs_and_leaves_no_word_even_where_debug_is_wished_for(tmp_path: Path) -> None:
+    port, token = free_port(), "canary-token"
+    settings = Settings(data_dir=tmp_path, nlu_url=f"http://127.0.0.1:{port}")
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, **processes.rasa_environment(token), "LOG_LEVEL": "DEBUG", "TMPDIR": str(tmp_path / "tmp")}
+    with (tmp_path / "rasa.log").open("wb") as log:
+        rasa = subprocess.Popen(processes.rasa_command(settings, processes.HOME), env=environment, stdout=log, stderr=log)
+    canaries = Canaries({"story": WORDS["story"], "token": token})
+    asked = httpx.Client(base_url=settings.nlu_url, params={"token": token}, timeout=120, trust_env=False)
+    try:
+        _until(lambda: _answers(asked), "Rasa did not come up", 3 * PATIENCE)
+        assert asked.post("/model/parse", json={"text": f"{STORY} {WORDS['story']}"}).json()["intent"]
+        assert Canaries({"story": WORDS["story"]}).in_processes([rasa.pid]) == {}
+        assert Canaries({"token": token}).shown_in(Path(f"/proc/{rasa.pid}/cmdline").read_bytes()) == []
+    finally:
+        asked.close()
+        rasa.kill()
+        rasa.wait()
+    assert (tmp_path / "rasa.log").read_bytes()
+    assert canaries.in_files(tmp_path) == {}
+
+
+def _answers(asked: httpx.Client) -> bool:
+    try:
+        return asked.get("/version").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 # -- sealed texts --------------------------------------------------------------------------------------------------------------
