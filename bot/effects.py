@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import attachments, cases, checkins, clock, identity_word, outbox, retention, sessions, vendor_copies
+from bot import attachments, cases, checkins, clock, examples, identity_word, outbox, retention, sessions, vendor_copies
 from bot.hours import Hours
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
@@ -423,6 +423,8 @@ def _tell_consents(scene: Scene, values: Mapping[str, Any]) -> None:
     for purpose in PURPOSES:
         is_given = case is not None and checkins.has_consent(scene.db, case.reporter_id, purpose)
         _say(scene, {"msgid": f"consents.{purpose}.{'yes' if is_given else 'no'}", "values": {}, "options": []})
+    if case is not None and checkins.has_consent(scene.db, case.reporter_id, examples.PURPOSE):
+        _say(scene, {"msgid": "consents.training.yes", "values": {}, "options": []})
     _say(scene, {"msgid": "consents.sharing", "values": {}, "options": []})
 
 
@@ -442,6 +444,14 @@ def _turn_consent(scene: Scene, values: Mapping[str, Any]) -> None:
         checkins.schedule(scene.db, case.reporter_id, case.id, due_at)
     else:
         checkins.cancel(scene.db, case.reporter_id)
+
+
+def _refuse_training(scene: Scene, values: Mapping[str, Any]) -> None:
+    """A caseworker may have written down a yes; the reporter's no ends it, and what was kept for it is erased."""
+    case = _returned_to(scene, values)
+    if case is not None and checkins.has_consent(scene.db, case.reporter_id, examples.PURPOSE):
+        examples.withdraw_consent(scene.db, case.reporter_id, "option.consents.no_training")
+        cases.note_event(scene.db, case.id, "training_withdrawn")
 
 
 def _end_contact(scene: Scene, values: Mapping[str, Any]) -> None:
@@ -517,6 +527,7 @@ EFFECTS: Mapping[str, Callable[[Scene, Mapping[str, Any]], None]] = {
     "words_added": _add_returned_words,
     "consents_wanted": _tell_consents,
     "consent_turned": _turn_consent,
+    "training_refused": _refuse_training,
     "contact_ended": _end_contact,
     "erasure_wanted": _want_erasure,
     "feedback_given": _note_feedback,

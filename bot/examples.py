@@ -48,12 +48,19 @@ def redacted(text: str) -> str:
 def note_consent(db: Transaction, member: SignedIn, case: UUID, words: str, *, is_given: bool = True) -> None:
     """Write down what the reporter said about it in the chat; a no erases the example. Raises cases.NotYours."""
     row = cases.mine(db, member, case)
-    checkins.give_consent(db, row.reporter_id, PURPOSE, "training.in_chat", is_given)
-    if not is_given:
-        theirs = sa.select(_case.id).where(_case.reporter_id == row.reporter_id)
-        db.execute(sa.delete(Example).where(_example.case_id.in_(theirs)))
+    if is_given:
+        checkins.give_consent(db, row.reporter_id, PURPOSE, "training.in_chat")
+    else:
+        withdraw_consent(db, row.reporter_id, "training.in_chat")
     seal = staff.team_seal(db, row.team_id)
     cases.act(db, case, member.caseworker_id, "training_agreed" if is_given else "training_withdrawn", seal, {"text": words})
+
+
+def withdraw_consent(db: Transaction, reporter: UUID, said: str) -> None:
+    """Nothing of this reporter is learned from: their no, and what it answered, go into the ledger; examples are erased."""
+    checkins.give_consent(db, reporter, PURPOSE, said, is_given=False)
+    theirs = sa.select(_case.id).where(_case.reporter_id == reporter)
+    db.execute(sa.delete(Example).where(_example.case_id.in_(theirs)))
 
 
 def approve(db: Transaction, member: SignedIn, case: UUID, approved: Approved) -> None:

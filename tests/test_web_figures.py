@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from bot import agreement, clock, retention, sessions, tallies
+from bot import agreement, checkins, clock, examples, retention, sessions, tallies
 from bot.models import AuditEntry, Case, Caseworker, Example, FlowSession, Tally
 from tests.exchange import open_exchange
 from tests.test_web_pages import seen, suggested
 from tests.web_fixtures import Browser, Office, caseworkers, office
+from translations import catalog
 
 __all__ = ["caseworkers", "office"]
 
@@ -159,3 +162,21 @@ def test_finer_codes_the_kind_of_incident_and_what_else_was_told_are_said_in_wor
     page = seen(browser.get(path).text)
     assert "Kind of incident: an attack on a person, insults. It reads that somebody was hurt, things were damaged." in page
     assert "Race or ethnicity (Anti-Black) possible" in page
+
+
+def test_the_reporters_own_no_in_the_chat_ends_it_too(tmp_path: Path) -> None:
+    with open_exchange(tmp_path) as exchange:
+        caller = exchange.reports()
+        (code,) = re.findall(r"(?:\d{4} ){3}\d{4}", "\n".join(caller.heard))
+        kept = examples.Approved("He shouted […] at me", "en", ("religion",), ())
+        with exchange.store.transaction() as db:
+            examples.note_consent(db, exchange.desk, exchange.case().id, "yes, without my name")
+            examples.approve(db, exchange.desk, exchange.case().id, kept)
+        for text in (code, "3"):
+            caller.says(text)
+        assert catalog.render("consents.training.yes", "en") in caller.heard[-1]
+        caller.says("3")
+        assert caller.heard[-1] == catalog.render("consents.training.no", "en")
+        assert not exchange.rows(Example)
+        with exchange.store.reading() as db:
+            assert not checkins.has_consent(db, exchange.case().reporter_id, examples.PURPOSE)
