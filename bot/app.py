@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from bot import inbox, metrics, outbox, rotation, staff
+from bot import inbox, metrics, news, rotation, staff
 from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as twilio_routes
@@ -184,12 +184,12 @@ def build_app(settings: Settings) -> FastAPI:
     def record_delivery(channel: str, delivery: Delivery) -> None:
         for wait in NEWS_WAITS:  # news may overtake the commit that notes the text's id
             time.sleep(wait)
-            if made.store.together(lambda db: outbox.record_delivery(db, channel, delivery)):
+            if made.store.together(lambda db: news.record_delivery(db, channel, delivery)):
                 return
-        made.store.together(lambda db: outbox.keep_news(db, channel, delivery))
+        made.store.together(lambda db: news.keep_news(db, channel, delivery))
 
     def record_standing(standing: Standing) -> None:
-        made.store.together(lambda db: outbox.record_standing(db, standing))
+        made.store.together(lambda db: news.record_standing(db, standing))
 
     for channel in made.channels.values():
         if isinstance(channel, TwilioSms):
@@ -243,7 +243,7 @@ def pollers(made: Parts) -> Sequence[Callable[[threading.Event], None]]:
     def take(db: Transaction, raw: Mapping[str, object]) -> None:
         door.require_room()
         if standing := telegram.parse_standing(raw):
-            outbox.record_standing(db, standing)
+            news.record_standing(db, standing)
         elif incoming := telegram.parse_update(raw):
             inbox.accept(db, incoming, is_full=door.is_full())
 

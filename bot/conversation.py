@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot import attachments, cases, checkins, clock, identity_word, inbox, keys, outbox, sessions
+from bot import attachments, cases, checkins, clock, identity_word, inbox, keys, sessions, windows
 from bot.checkins import Due
 from bot.effects import CODE_TRIES_EVERY, SAFEGUARDED, Plan, Voice, perform
 from bot.inbox import Claimed
@@ -58,7 +58,7 @@ class Conversation:
         for _ in range(MOVES):
             with self._store.reading() as db:
                 before = sessions.read(db, message.reporter_id)
-                if isinstance(self._channels.get(message.channel), Windowed) and outbox.is_any_held(db, message.reporter_id):
+                if isinstance(self._channels.get(message.channel), Windowed) and windows.is_any_held(db, message.reporter_id):
                     before = replace(before, is_invited=True)
             plan = self._with_secrets(self._decide(before, message))
             try:

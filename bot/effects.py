@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from bot import attachments, cases, checkins, clock, examples, identity_word, outbox, retention, sessions, vendor_copies
+from bot import attachments, cases, checkins, clock, examples, identity_word, outbox, retention, sessions, vendor_copies, windows
 from bot.hours import Hours
 from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
@@ -478,7 +478,7 @@ def _want_erasure(scene: Scene, values: Mapping[str, Any]) -> None:
 
 
 def _send_what_waited(scene: Scene, _values: Mapping[str, Any]) -> None:
-    outbox.release(scene.db, scene.before.reporter.id)
+    windows.release(scene.db, scene.before.reporter.id)
 
 
 def _note_reads_wrong(scene: Scene, _values: Mapping[str, Any]) -> None:

@@ -16,12 +16,15 @@ from bot import (
     audit,
     checkins,
     inbox,
+    news,
     outbox,
+    pacing,
     retention,
     sessions,
     staff,
     vendor_copies,
     waking,
+    windows,
     work_copies,
     wrong_times,
 )
@@ -29,7 +32,7 @@ from bot.clock import now
 from bot.conversation import Conversation
 from bot.inbox import Claimed
 from bot.messages import Channel
-from bot.outbox import Outgoing
+from bot.outgoing import Outgoing
 from bot.privacy import what_failed
 from bot.settings import Settings
 from bot.store import Store, follow_clock
@@ -198,7 +201,7 @@ class Worker:
 
         def pause() -> float:
             with self._store.reading() as db:
-                return min(LOOK_AGAIN, outbox.free_in(db))
+                return min(LOOK_AGAIN, pacing.free_in(db))
 
         self._hand_out(senders, SENDERS, claim, deliver, self._texts_to_send, pause)
 
@@ -287,7 +290,7 @@ class Worker:
 
     def hear_news(self) -> int:
         with self._store.transaction() as db:
-            return outbox.hear_news(db)
+            return news.hear_news(db)
 
     def delete_copies(self) -> int:
         return vendor_copies.delete_due(self._store, self._channels)
@@ -305,7 +308,7 @@ class Worker:
         with self._store.transaction() as db:
             staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             self._conversation.offer_again(db)
-            outbox.erase_late(db)
+            windows.erase_late(db)
             attachments.erase_without_case(db)
             return sessions.erase_expired(db)
 

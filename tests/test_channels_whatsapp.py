@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
-from bot import case_files, cases, checkins, clock, inbox, outbox
+from bot import case_files, cases, checkins, clock, inbox, news, outbox, windows
 from bot.channels.twilio_sms import TwilioSettings, parse_sms, routes
 from bot.channels.twilio_whatsapp import TwilioWhatsapp
 from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError
@@ -68,7 +68,7 @@ class Line:
             outbox.send_due(self.exchange.store, {"whatsapp": self.channel})
             self.twilio.settle()
             with self.exchange.store.transaction() as db:
-                outbox.hear_news(db)
+                news.hear_news(db)
 
     def wait(self, time: timedelta) -> None:
         self.move(clock.now() + time)
@@ -97,8 +97,8 @@ def line_in(folder: Path, *templates: str) -> Iterator[Line]:
                 store.together(lambda db: inbox.accept(db, incoming))
 
             def record(name: str, delivery: Delivery) -> None:
-                if not store.together(lambda db: outbox.record_delivery(db, name, delivery)):
-                    store.together(lambda db: outbox.keep_news(db, name, delivery))
+                if not store.together(lambda db: news.record_delivery(db, name, delivery)):
+                    store.together(lambda db: news.keep_news(db, name, delivery))
 
             app.include_router(routes(channel, url, accept, record))
             yield Line(exchange, twilio, channel, move)
@@ -298,7 +298,7 @@ def test_a_bots_text_that_whatsapp_gives_back_is_not_sent_once_a_person_owns_the
         cases.open_case(db, lock_reporter(db, last.reporter_id), {"story": [STORY], "language": "en"})
     line.exchange.claims()
     with line.exchange.store.transaction() as db:
-        assert outbox.record_delivery(db, "whatsapp", Delivery(line.twilio.sent[-1].sid, "closed"))
+        assert news.record_delivery(db, "whatsapp", Delivery(line.twilio.sent[-1].sid, "closed"))
     before = len(line.twilio.sent)
     line.works()
     assert len(line.twilio.sent) == before and line.states("bot")[1] == "failed"
@@ -329,7 +329,7 @@ def test_what_waits_too_long_is_given_up_and_shown(line: Line) -> None:
     for days, state in ((13, "invited"), (2, "failed")):
         line.wait(days * DAY)
         with line.exchange.store.transaction() as db:
-            outbox.erase_late(db)
+            windows.erase_late(db)
         assert line.states("caseworker") == [state]
     assert line.exchange.rows(Message)[-2].body is None or line.exchange.rows(Message)[-1].body is None
     assert line.exchange.case().is_unread
@@ -339,9 +339,9 @@ def test_the_words_of_a_text_without_news_are_forgotten_after_an_hour(line: Line
     line.twilio.callbacks = "none"
     line.says(STORY)
     assert [m.body is None for m in line.exchange.rows(Message)] == [True, False]
-    line.wait(outbox.NEWS_FOR)
+    line.wait(windows.NEWS_FOR)
     with line.exchange.store.transaction() as db:
-        outbox.erase_late(db)
+        windows.erase_late(db)
     assert [m.body is None for m in line.exchange.rows(Message)] == [True, True]
 
 

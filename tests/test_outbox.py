@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from bot import checkins, clock, inbox, outbox
+from bot import checkins, clock, inbox, news, outbox
 from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError
 from bot.models import Address, Case, CheckIn, EarlyNews, Message, Reporter
 from bot.store import Store
@@ -69,9 +69,9 @@ def states(store: Store) -> list[str]:
     return [m.state for m in rows(store, Message) if m.direction == "out"]
 
 
-def news(store: Store, external_id: str, state: str) -> None:
+def told_of(store: Store, external_id: str, state: str) -> None:
     with store.transaction() as db:
-        outbox.record_delivery(db, "sms", Delivery(external_id, state))  # type: ignore[arg-type]
+        news.record_delivery(db, "sms", Delivery(external_id, state))  # type: ignore[arg-type]
 
 
 # -- sending -------------------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def test_a_stop_that_comes_with_the_delivery_news_counts_too(staffed: Store, cha
     put(staffed, to, "one")
     send(staffed, channel)
     put(staffed, to, "two")
-    news(staffed, "sms-out-1", "stopped")
+    told_of(staffed, "sms-out-1", "stopped")
     assert states(staffed) == ["stopped", "cancelled"]
     assert rows(staffed, Reporter)[0].state == "opted_out" and rows(staffed, CheckIn)[0].state == "cancelled"
 
@@ -317,30 +317,30 @@ def test_late_and_repeated_delivery_news_never_step_back(sqlite_store: Store, to
     put(sqlite_store, reporter(sqlite_store), "hello")
     send(sqlite_store, channel)
     for state in told:
-        news(sqlite_store, "sms-out-1", state)
+        told_of(sqlite_store, "sms-out-1", state)
     assert states(sqlite_store) == [known]
 
 
 def test_news_of_a_text_we_never_sent_are_ignored(staffed: Store) -> None:
-    news(staffed, "SMnobody", "delivered")
+    told_of(staffed, "SMnobody", "delivered")
 
 
 def test_news_that_come_before_the_sending_is_noted_are_kept_and_heard(both: Store, channel: FakeChannel) -> None:
     put(both, reporter(both), "hello")
     for state in ("sent", "delivered"):
-        news = Delivery("sms-out-1", state)  # type: ignore[arg-type]
+        early = Delivery("sms-out-1", state)  # type: ignore[arg-type]
         with both.transaction() as db:
-            assert not outbox.record_delivery(db, "sms", news)
-            outbox.keep_news(db, "sms", news)
-            outbox.keep_news(db, "sms", Delivery("SMnobody", "delivered"))
-            assert outbox.hear_news(db) == 0
+            assert not news.record_delivery(db, "sms", early)
+            news.keep_news(db, "sms", early)
+            news.keep_news(db, "sms", Delivery("SMnobody", "delivered"))
+            assert news.hear_news(db) == 0
     send(both, channel)
     with both.transaction() as db:
-        assert outbox.hear_news(db) == 2
-        assert outbox.hear_news(db) == 0
+        assert news.hear_news(db) == 2
+        assert news.hear_news(db) == 0
     assert states(both) == ["delivered"] and len(rows(both, EarlyNews)) == 2
-    with clock.frozen(clock.now() + outbox.EARLY_FOR), both.transaction() as db:
-        outbox.hear_news(db)
+    with clock.frozen(clock.now() + news.EARLY_FOR), both.transaction() as db:
+        news.hear_news(db)
     assert rows(both, EarlyNews) == []
 
 
@@ -376,7 +376,7 @@ def test_an_anonymous_address_goes_once_the_last_text_is_delivered(both: Store, 
         send(both, channel)
         with both.transaction() as db:
             assert outbox.forget_addresses(db) == 0
-        news(both, "sms-out-1", "delivered")
+        told_of(both, "sms-out-1", "delivered")
         move(clock.now() + timedelta(seconds=5))
         with both.transaction() as db:
             assert outbox.forget_addresses(db) == 1
@@ -403,10 +403,10 @@ def test_nothing_of_an_anonymous_witness_is_left_in_the_database_file(tmp_path: 
         last = f"sms-out-{len(exchange.channel.sent)}"
         found_by = exchange.rows(Address)[0].found_by
         with exchange.store.transaction() as db:
-            outbox.record_delivery(db, "sms", Delivery(last, "delivered"))
+            news.record_delivery(db, "sms", Delivery(last, "delivered"))
         for n in range(1, len(exchange.channel.sent)):
             with exchange.store.transaction() as db:
-                outbox.record_delivery(db, "sms", Delivery(f"sms-out-{n}", "delivered"))
+                news.record_delivery(db, "sms", Delivery(f"sms-out-{n}", "delivered"))
         with exchange.store.transaction() as db:
             assert outbox.forget_addresses(db) == 1
         assert exchange.rows(Address) == []

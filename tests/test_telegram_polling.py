@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 
-from bot import app, clock, inbox, outbox, vendor_copies
+from bot import app, clock, inbox, news, outbox, vendor_copies
 from bot.channels.telegram import TelegramChannel, TelegramSettings, parse_standing, parse_update
 from bot.channels.telegram_polling import LEASE, Poller
 from bot.messages import Choice, NoRoom, OutgoingMessage, TransportError
@@ -53,7 +53,7 @@ def polled(telegram: TelegramApi) -> TelegramChannel:
 
 def take(db: Transaction, raw: Mapping[str, Any]) -> None:
     if standing := parse_standing(raw):
-        outbox.record_standing(db, standing)
+        news.record_standing(db, standing)
     elif incoming := parse_update(raw):
         inbox.accept(db, incoming)
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bot import clock, doctor, keys, outbox, retention, vendor_copies
+from bot import clock, doctor, keys, news, outbox, retention, vendor_copies
 from bot.channels.telegram import TelegramChannel, TelegramSettings, parse_update
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.messages import Delivery, OutgoingMessage, TransportError
@@ -63,7 +63,7 @@ def test_who_stays_anonymous_is_erased_at_the_vendor_when_the_address_goes(excha
     assert copies(exchange) == []
     for n in range(1, len(exchange.channel.sent) + 1):
         with exchange.store.transaction() as db:
-            outbox.record_delivery(db, "sms", Delivery(f"sms-out-{n}", "delivered"))
+            news.record_delivery(db, "sms", Delivery(f"sms-out-{n}", "delivered"))
     with exchange.store.transaction() as db:
         assert outbox.forget_addresses(db) == 1
     assert deletes(exchange) == len(WITNESS) + len(exchange.channel.sent)
