@@ -81,13 +81,13 @@ class Worker:
         self._stopping = threading.Event()
         self._texts_came = threading.Event()
         self._texts_to_send = threading.Event()
+        self._watch = wrong_times.Watch()
 
     def run(self) -> None:
         """Work until stopped. On SQLite, where there is one worker, what a dead one held is taken up at once."""
         if self._store.engine.dialect.name == "sqlite":
             with self._store.transaction() as db:
                 inbox.forget_leases(db)
-        self._tick("mend what a wrong clock left", self.mend_times)
         clock = self._clock()
         with ThreadPoolExecutor(TALKERS, "talker") as talkers, ThreadPoolExecutor(SENDERS, "sender") as senders:
             threads = [
@@ -209,7 +209,6 @@ class Worker:
 
     def _clock(self) -> BackgroundScheduler:
         """APScheduler only ticks: what is due stands in the tables, so a missed tick or a restart loses nothing."""
-        watch = wrong_times.Watch()
         clock = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
         for seconds, what, tick in (
             (1, "translate and classify", self.process_copies),
@@ -222,7 +221,7 @@ class Worker:
             (600, "erase what is past its time", self.purge),
             (3600, "send the head of the read log", self.send_head),
             (60, "follow the database's clock", lambda: follow_clock(self._store)),
-            (1, "mend what a wrong clock left", lambda: self.mend_times() if watch.was_put_back() else 0),
+            (1, "mend what a wrong clock left", self.mend_times),
         ):
             clock.add_job(self._tick, "interval", seconds=seconds, args=(what, tick))
         return clock
@@ -313,9 +312,7 @@ class Worker:
             return sessions.erase_expired(db)
 
     def mend_times(self) -> int:
-        with self._store.transaction() as db:
-            mended = wrong_times.mend(db)
-        if mended:
+        if mended := self._watch.look(self._store):
             log.warning("the clock was put back: %d leases and waits were shortened", mended)
             self._wake()
         return mended

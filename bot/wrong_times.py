@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bot import clock, inbox, outbox
 from bot.models import Message, Sender, VendorCopy, WorkingCopy
-from bot.store import Transaction
+from bot.store import Store, Transaction
 
 A_JUMP = timedelta(seconds=2)  # clocks that are put right little by little move less between two looks
 LONGEST_WAIT = timedelta(seconds=inbox.LONGEST_WAIT)
@@ -22,14 +22,22 @@ _work: Any = WorkingCopy.__table__.c  # type: ignore[attr-defined]
 
 
 class Watch:
-    """Notices when the clock was put back since the last look."""
+    """Mends when the clock was put back since the last look, and at the first look of all; what fails is tried at the next one."""
 
     def __init__(self) -> None:
         self._ahead = _ahead()
+        self._is_to_mend = True
 
-    def was_put_back(self) -> bool:
+    def look(self, store: Store) -> int:
+        """Returns how many rows were mended."""
         before, self._ahead = self._ahead, _ahead()
-        return self._ahead < before - A_JUMP
+        self._is_to_mend = self._is_to_mend or self._ahead < before - A_JUMP
+        if not self._is_to_mend:
+            return 0
+        with store.transaction() as db:
+            mended = mend(db)
+        self._is_to_mend = False
+        return mended
 
 
 def _ahead() -> timedelta:

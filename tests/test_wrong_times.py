@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
 from bot import clock, inbox, wrong_times
+from bot import store as stores
 from bot.messages import TransportError
 from tests.exchange import open_exchange
 
@@ -51,11 +57,23 @@ def test_with_a_right_clock_nothing_is_shortened(tmp_path: Path) -> None:
             assert wrong_times.mend(db) == 0
 
 
-def test_only_a_clock_that_was_put_back_is_noticed() -> None:
-    with clock.frozen(NOW) as move:
+def test_only_a_clock_that_was_put_back_is_mended_and_a_full_disk_only_puts_it_off(tmp_path: Path) -> None:
+    with clock.frozen(NOW) as move, open_exchange(tmp_path) as exchange:
         watch = wrong_times.Watch()
-        move(NOW + timedelta(hours=1))
-        assert not watch.was_put_back()
+        assert watch.look(exchange.store) == 0
+        move(WRONG)
+        exchange.caller().writes("hello")
+        with exchange.store.transaction() as db:
+            assert inbox.claim_next(db)
+        assert watch.look(exchange.store) == 0
         move(NOW)
-        assert watch.was_put_back()
-        assert not watch.was_put_back()
+        with pytest.raises(OperationalError):
+            watch.look(replace(exchange.store, engine=full_disk(tmp_path)))
+        assert watch.look(exchange.store) == 2  # the lease, and the place in the line
+        assert watch.look(exchange.store) == 0
+
+
+def full_disk(folder: Path) -> sa.Engine:
+    """A database that nothing can be written to."""
+    (folder / "full").mkdir()
+    return stores.engine_for(f"sqlite:///{folder}/full")
