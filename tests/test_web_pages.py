@@ -22,6 +22,7 @@ from bot.web import accounts
 from bot.web.guard import came_from_here
 from tests.web_fixtures import STORY, STORY_EN, Browser, Office, caseworkers, office
 from translations import replies
+from translations.machine import Translation
 
 __all__ = ["caseworkers", "office"]
 
@@ -58,7 +59,7 @@ def every_route(office: Office) -> list[tuple[str, str]]:
     """Method and path of every page and form but sign-in; static files are public."""
     included = [r.original_router.routes if hasattr(r, "original_router") else [r] for r in office.app.routes]
     found = [
-        (method, route.path.replace("{case}", str(uuid4())))
+        (method, re.sub(r"\{\w+\}", lambda _: str(uuid4()), route.path))
         for route in chain.from_iterable(included)
         if isinstance(route, Route)
         for method in sorted((route.methods or set()) - {"HEAD"})
@@ -188,6 +189,14 @@ def test_a_page_that_refreshes_itself_does_not_keep_the_session_alive(office: Of
         move(start + timedelta(minutes=31))
         answer = browser.get("/queue/rows", hx_request="true")
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
+
+
+def test_a_reply_in_doubt_names_her_words_that_may_be_lost(office: Office) -> None:
+    browser, path = claimed(office)
+    made = Translation("Rasparam o cartão.", "argos/test", ("en", "pt"), ("doubtful",), "0", ("tore",))
+    office.translator.known["They tore the card.", "en", "pt"] = made
+    checked = browser.send(path, f"{path}/reply/preview", {"text": "They tore the card."})
+    assert "May be missing or wrong: “tore”" in seen(checked.text)
 
 
 def test_a_reply_survives_the_end_of_the_session(office: Office) -> None:
@@ -510,9 +519,9 @@ def test_a_reply_is_previewed_translated_back_and_then_sent(office: Office) -> N
     messages = office.rows(Message, author="caseworker")
     assert len(messages) == 1, "a second click sends nothing"
     body = office.store.vault.reveal(messages[0].body, "message", "body", messages[0].id)
-    assert body["text"] == f"Tradução automática:\n{PORTUGUESE}"
+    assert body["text"] == f"Tradução automática. Se não se entende, escreva: errado\n{PORTUGUESE}"
     page = seen(browser.get(path).text)
-    assert f"Sent in Portuguese Tradução automática: {PORTUGUESE}" in page
+    assert f"Sent in Portuguese Tradução automática. Se não se entende, escreva: errado {PORTUGUESE}" in page
     assert "Waiting to be sent" in page
 
 
@@ -571,7 +580,7 @@ def test_a_translation_that_is_too_long_cannot_be_sent(office: Office) -> None:
     browser, path = claimed(office)
     office.translator.knows(ENGLISH, "en", "pt", "x" * 1490)
     check = browser.send(path, f"{path}/reply/preview", {"text": ENGLISH})
-    assert "What would be sent has 1,511 characters." in check.text
+    assert "What would be sent has 1,546 characters." in check.text
     answer = browser.post(f"{path}/reply/send", hidden(check.text) | {"sent": "x" * 1490})
     assert (answer.status_code, office.rows(CaseMessage)) == (422, [])
 

@@ -40,6 +40,7 @@ class Draft:
     engine: str = ""
     back: str = ""
     flags: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()  # her words that may be missing or wrong in the first translation
     chosen: str = ""
     time: str = ""
     review: str = ""
@@ -193,11 +194,10 @@ def _drafted(desk: Desk, text: str, to: str | None) -> Draft:
     made = desk.translator.translate(text, working, to)
     if not made.text:
         return Draft(uuid4(), text, to, "none", text, flags=made.flags or ("interpreter_needed",))
-    return Draft(uuid4(), text, to, "machine", made.text, made.text, made.engine, flags=made.flags)
+    return Draft(uuid4(), text, to, "machine", made.text, made.text, made.engine, flags=made.flags, doubtful=made.doubtful)
 
 
 def _translated_back(desk: Desk, draft: Draft) -> Draft:
     if draft.way != "machine":
         return draft
-    back = desk.translator.translate(draft.sent, draft.to, desk.settings.working_language).text or ""
-    return Draft(draft.id, draft.text, draft.to, draft.way, draft.sent, draft.machine, draft.engine, back, draft.flags)
+    return replace(draft, back=desk.translator.translate(draft.sent, draft.to, desk.settings.working_language).text or "")

@@ -164,7 +164,7 @@ def test_a_caseworker_signs_in_claims_a_case_and_replies(
     page.get_by_role("button", name="Add the note").click()
     page.locator("#history-fold").click()
     visit.looks_well("6-replied")
-    assert what_was_sent(office) == [f"Tradução automática:\n{PORTUGUESE}"]
+    assert what_was_sent(office) == [f"Tradução automática. Se não se entende, escreva: errado\n{PORTUGUESE}"]
     context.close()
 
 
@@ -184,7 +184,7 @@ def test_everything_works_without_scripts(served: tuple[Office, str], chromium: 
     page.get_by_role("button", name="Preview the translation").click()
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_text("Waiting to be sent")).to_be_visible()
-    assert what_was_sent(office) == [f"Tradução automática:\n{PORTUGUESE}"]
+    assert what_was_sent(office) == [f"Tradução automática. Se não se entende, escreva: errado\n{PORTUGUESE}"]
     context.close()
 
 
