@@ -114,8 +114,11 @@ async def _offered(port: int, texts: Sequence[Text], rate: float) -> list[Answer
             await before  # a phone's next text is posted after its last was taken in, as its carrier does
         while idle and idle[-1].is_over:  # the server closes what was idle for some seconds
             idle.pop().close()
-        connection = idle.pop() if idle else await _Connection.open(port)
-        answer = await connection.post(text, due)
+        try:
+            connection = idle.pop() if idle else await _Connection.open(port)
+            answer = await connection.post(text, due)
+        except (ConnectionError, asyncio.IncompleteReadError):  # cut off: not taken in
+            return Answered(text, 0, False, time.perf_counter() - due)
         idle.append(connection)
         return answer
 
