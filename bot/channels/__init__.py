@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -13,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from bot.messages import Delivery, IncomingMessage, NoRoom, Standing
+from bot.privacy import what_failed
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +45,7 @@ async def read_body(request: Request) -> bytes:
 async def hand_over(store: Callable[..., None], *what: Any, about: str) -> None:
     """Run the storing verb in a thread. Raises HTTPException 500 when it fails, 503 when there is no room: the vendor posts again.
 
-    ``about`` says in the log which message it was. A database error may quote the row it failed on, so the log gets the error's
-    type and the way it came, never its text.
+    ``about`` says in the log which message it was. A database error may quote the row it failed on: the log never gets its text.
     """
     try:
         await run_in_threadpool(store, *what)
@@ -55,6 +53,5 @@ async def hand_over(store: Callable[..., None], *what: Any, about: str) -> None:
         log.error("%s was not stored, the vendor is asked to post it again: %s", about, reason)
         raise HTTPException(503, headers={"Retry-After": str(COME_AGAIN)}) from None
     except Exception as error:
-        way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__))
-        log.error("%s was not stored, the vendor will post it again: %s at %s", about, type(error).__name__, way)
+        log.error("%s was not stored, the vendor will post it again: %s", about, what_failed(error))
         raise HTTPException(500) from None
