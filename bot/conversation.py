@@ -21,7 +21,7 @@ from bot.inbox import Claimed
 from bot.messages import Channel, Windowed
 from bot.models import FlowSession
 from bot.sessions import LONG_SILENCE, UNFINISHED_LIVES, Session, Situation
-from bot.store import Store, Transaction, lock_reporter
+from bot.store import Store, Transaction, language_of, lock_reporter
 from bot.understanding import SILENT, Nlu, Understanding, as_number, is_account, pick_answer
 from flows import engine
 from flows.model import Event, Flow, FlowError, Option, Position, Turn
@@ -188,7 +188,7 @@ class Conversation:
             with self._store.reading() as db:
                 found = cases.find_by_receipt(db, verifier)
                 if found is not None and language is None:
-                    language = sessions.language_of(db, found.reporter_id)
+                    language = language_of(db, found.reporter_id)
         tried = Event("code_tried", {"at": clock.now().isoformat()})
         if found is None:
             return Plan((tried, _said("return.wrong")), before.session, language)

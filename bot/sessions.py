@@ -105,13 +105,6 @@ def save(db: Transaction, before: Situation, session: Session | None) -> None:
     db.insert(row)
 
 
-def language_of(db: Transaction, reporter: UUID) -> str | None:
-    """The language a reporter speaks with us, if it is known."""
-    row = db.execute(_REPORTER, {"of": reporter}).one()
-    language: str | None = db.vault.reveal(row.profile, "reporter", "profile", reporter).get("language")
-    return language
-
-
 # Built once, as every text takes them (see store).
 _REPORTER = sa.select(*_reporter).where(_reporter.id == sa.bindparam("of"))
 _WHERE_THEY_ARE = (

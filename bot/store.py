@@ -222,6 +222,13 @@ def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
     db.execute(_MOVE_ON, {"held": reporter, **changes})
 
 
+def language_of(db: Transaction, reporter: UUID) -> str | None:
+    """The language a reporter speaks with us, if it is known."""
+    profile = db.execute(sa.select(_reporter.profile).where(_reporter.id == reporter)).scalar_one()
+    language: str | None = db.vault.reveal(profile, "reporter", "profile", reporter).get("language")
+    return language
+
+
 def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
     """Nobody is working on the row, or whoever was has died."""
     return sa.or_(column.is_(None), column < now)

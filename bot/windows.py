@@ -13,7 +13,7 @@ from bot import clock, vendor_copies
 from bot.messages import TransportError, Windowed
 from bot.models import Address, Case, Message, Reporter
 from bot.outgoing import Outgoing, end, show_to_caseworkers
-from bot.store import Store, Transaction, next_sequence
+from bot.store import Store, Transaction, language_of, next_sequence
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def wait_for_them(store: Store, channel: Windowed, outgoing: Outgoing) -> None:
     invitation = None
     with store.reading() as db:
         is_invited = db.execute(_invited(outgoing.address_id).limit(1)).scalar() is not None
-        language = _language(db, outgoing.reporter_id)
+        language = language_of(db, outgoing.reporter_id)
     if not is_invited:
         try:
             invitation = channel.invite(outgoing.message.address, language)
@@ -68,12 +68,6 @@ def wait_for_them(store: Store, channel: Windowed, outgoing: Outgoing) -> None:
         state = "invited" if is_invited or invitation else "held"
         if db.execute(waiting.values(state=state, attempts=0, leased_until=None)).rowcount:
             show_to_caseworkers(db, outgoing.id)
-
-
-def _language(db: Transaction, reporter: UUID) -> str | None:
-    profile = db.execute(sa.select(_reporter.profile).where(_reporter.id == reporter)).scalar_one()
-    language: str | None = db.vault.reveal(profile, "reporter", "profile", reporter).get("language")
-    return language
 
 
 def _note_invitation(db: Transaction, outgoing: Outgoing, external_id: str) -> None:
