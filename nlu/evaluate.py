@@ -27,16 +27,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from components.folding import fold  # noqa: E402
 from components.languages import USE_LANGUAGES  # noqa: E402 - a file of ours, found only from here on
 from components.lexicon import INDICATORS, STRANDS, Lexicon  # noqa: E402
-from components.told import FACTS  # noqa: E402
+from components.told import FACTS, MARKS  # noqa: E402
 
 DEVELOPMENT = Path(__file__).parent / "development"
 FRESH = Path(__file__).parent / "tests" / "fresh"
 INTENTS = Path(__file__).parent / "tests" / "held_out" / "intents.yml"
 NLU_DATA = Path(__file__).parent / "data"
 REPORT = Path(__file__).parent / "REPORT.md"
-MARKS = dict(zip("wpointdg", ("when", "where", "who", "injury", "online", "threat", "damage", "ongoing")))
 NONE = "none"
-_TAGS = re.compile(r" #([wpointdg]+)$")
+_TAGS = re.compile(r" #([-wpointdg]+)$")
 _CUE = re.compile(r"\[\[(.+?)\]\]")
 _RUN = 6  # words: no held-out sentence shares so long a run with a training sentence
 _DRAWS = 200  # of the bootstrap
@@ -123,16 +122,16 @@ def held(language: str, group: dict[str, str], line: str) -> Held:
     while found := _CUE.search(text):
         cues.append((found.start(), found.start() + len(found.group(1))))
         text = text[: found.start()] + found.group(1) + text[found.end() :]
-    told = frozenset(MARKS[mark] for mark in (tags.group(1) if tags else ""))
+    told = frozenset(fact for mark, fact in MARKS.items() if tags and mark in tags.group(1))
     return Held(language, group["motivation"], text, tuple(cues), told, group.get("kind", ""))
 
 
 def trained_by_language() -> dict[str, list[str]]:
     """Every training sentence."""
     found: dict[str, list[str]] = {}
-    for path in [*sorted(NLU_DATA.glob("*/bias.yml")), *sorted(NLU_DATA.glob("*/nlu.yml"))]:
-        groups = read_yaml_file(path)["bias" if path.stem == "bias" else "nlu"]
-        lines = [line.strip().removeprefix("- ") for group in groups for line in group["examples"].splitlines()]
+    for path in [path for kind in ("bias", "nlu", "statements") for path in sorted(NLU_DATA.glob(f"*/{kind}.yml"))]:
+        groups = read_yaml_file(path)[path.stem]
+        lines = [_TAGS.sub("", line.strip().removeprefix("- ")) for group in groups for line in group["examples"].splitlines()]
         found.setdefault(path.parent.name, []).extend(lines)
     return found
 

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import regex
 
-from components import judging
+from components import e5, judging
 from components.encoder import E5, LONGEST, USE, encode, encode_training
-from components.fitting import fit, probability
+from components.fitting import fit
 from components.folding import Folded, fold
 from components.judging import Judge
 from components.languages import USE_LANGUAGES, Reading
 from components.lexicon import ANY, INDICATORS, KINDS, STRANDS, Hit, Lexicon
 
 FEWEST_WORDS = 4
-_WINDOW, _STRIDE = 40, 25  # words; a long story says most of what points to bias in one place
+_WINDOW, _STRIDE = 45, 30  # words; a long story says most of what points to bias in one place
 _MOST_WINDOWS = 8  # a story longer than this is judged by its beginning
-_MOST_BY_E5 = 1  # windows: E5 is ten times slower
-_MOST_DELETIONS = {USE: 16, E5: 2}  # bounds the cost of evidence: each deletion is one more encoding
-_DROP = 0.08  # a word whose loss lowers the score by this much carries the suggestion
+_MOST_READ = 3  # of these: the tuned network takes most of a millisecond for every token
+_NEARLY = -0.7  # nats: half as likely
+_RUN = 6  # words: the shortest stretch in which a hostile meaning mostly fits
 _STRICTNESS = 0.05
 _WORDS_SCALE = 3.0
 _PIECE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
@@ -32,18 +32,22 @@ _WORD = regex.compile(rf"[{_PIECE}]\p{{M}}*|(?:(?![{_PIECE}])[\p{{L}}\p{{M}}\p{{
 
 @dataclass(frozen=True)
 class Example:
-    """``Example("he called me …", frozenset({"race"}), "en")``; no strand: an account without bias, or no account at all."""
+    """``Example("he called me …", frozenset({"race"}), "en")``; no strand: an account without bias, or no account at all.
+
+    ``told``: the facts it tells, None where nobody has marked them.
+    """
 
     text: str
     strands: frozenset[str]
     language: str
+    told: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One encoder and two logistic regressions as plain numbers; the last column of each is the bias.
+    """An encoder's rows and two logistic regressions as plain numbers; the last column of each is the bias.
 
-    ``mean``, ``spread``: of the encoder's rows over the training accounts. ``indicator``: one row. ``strands``: one row a strand.
+    ``mean``, ``spread``: of the rows over the training accounts. ``indicator``: one row. ``strands``: one row a strand.
     """
 
     mean: np.ndarray
@@ -51,23 +55,16 @@ class Reader:
     indicator: np.ndarray
     strands: np.ndarray
 
-    def features(self, vectors: np.ndarray, words: np.ndarray) -> np.ndarray:
-        return np.concatenate([(vectors - self.mean) / self.spread, words * _WORDS_SCALE], axis=1)
-
-    def scores(self, vectors: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """One row a text, one column a strand: how likely an indicator is there and points to it."""
-        rows = self.features(vectors, words)
-        return probability(self.indicator, rows) * probability(self.strands, rows)
-
-    def opinion(self, vectors: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The log odds of an indicator, one column, and of each strand if there is one."""
-        rows = self.features(vectors, words)
-        return rows @ self.indicator[:, :-1].T + self.indicator[:, -1], rows @ self.strands[:, :-1].T + self.strands[:, -1]
+    def opinion(self, vectors: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """The log odds of an indicator, and of each strand if there is one: texts x e5.QUESTIONS."""
+        rows = np.concatenate([(vectors - self.mean) / self.spread, words * _WORDS_SCALE], axis=1)
+        questions = np.concatenate([self.indicator, self.strands])
+        return np.asarray(rows @ questions[:, :-1].T + questions[:, -1])
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What training found: a reader for each encoder, and who weighs what they say, by the encoder that leads."""
+    """What training found: a reader of each encoder's rows, and who weighs the opinions, by the encoder that knows the language."""
 
     readers: Mapping[str, Reader]
     judges: Mapping[str, Judge]
@@ -82,44 +79,51 @@ class _Window:
     words: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True)
+class Looked:
+    """A stretch that was read: the listed words in it as numbers, and what E5, as it came and tuned, saw there."""
+
+    window: _Window
+    listed: np.ndarray
+    seen: e5.Seen
+
+
 # -- learning ------------------------------------------------------------------------------------------------------------------
 
 
 def train(examples: Sequence[Example], development: Sequence[Example], lexicon: Lexicon, kept_in: Path) -> Weights:
-    """Learn both stages with each encoder, then weigh them on the development accounts, which the readers never see.
+    """Learn to read the encoders' rows, then weigh this and tuned E5 on the development accounts, from which none of them learned.
 
     The same examples in the same order give the same numbers.
     """
-    readers = _readers(examples, lexicon, kept_in)
-    words, wanted, by_use = _described(development, lexicon)
+    readers = {}
+    for encoder in (USE, E5):
+        known = [example for example in examples if encoder == E5 or example.language in USE_LANGUAGES]
+        rows = encode_training([example.text for example in known], encoder, kept_in)
+        readers[encoder] = _reader(rows, *_described(known, lexicon))
     judges = {}
-    for encoder, used in ((USE, by_use), (E5, ~by_use)):
-        some = [example for example, is_used in zip(development, used) if is_used]
-        vectors = {e: encode_training([example.text for example in some], e, kept_in) for e in _opinions_of(encoder)}
-        opinions = [readers[e].opinion(vectors[e], words[used]) for e in vectors]
-        judges[encoder] = judging.learn(judging.evidence(opinions, words[used]), wanted[used])
+    for encoder in (USE, E5):
+        some = [example for example in development if (example.language in USE_LANGUAGES) == (encoder == USE)]
+        words, wanted = _described(some, lexicon)
+        seen = [one for example in some for one in e5.network().read([example.text])]
+        judges[encoder] = judging.learn(
+            judging.evidence(_opinions([e.text for e in some], seen, words, encoder, readers), words), wanted
+        )
     return Weights(readers, judges)
 
 
-def _readers(examples: Sequence[Example], lexicon: Lexicon, kept_in: Path) -> dict[str, Reader]:
-    words, wanted, by_use = _described(examples, lexicon)
-    readers = {}
-    for encoder, used in ((USE, by_use), (E5, np.ones(len(examples), dtype=bool))):
-        vectors = encode_training([example.text for example, is_used in zip(examples, used) if is_used], encoder, kept_in)
-        readers[encoder] = _reader(vectors, words[used], wanted[used])
-    return readers
+def _opinions(
+    texts: Sequence[str], seen: Sequence[e5.Seen], words: np.ndarray, encoder: str, readers: Mapping[str, Reader]
+) -> list[np.ndarray]:
+    """Who is heard: tuned E5 and E5 as it came about every language, USE where it knows it."""
+    heard = [np.stack([one.odds for one in seen]), readers[E5].opinion(np.stack([one.row for one in seen]), words)]
+    return [*heard, readers[USE].opinion(encode(texts), words)] if encoder == USE else heard
 
 
-def _described(examples: Sequence[Example], lexicon: Lexicon) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each example the listed words, the strands, and whether USE knows its language."""
+def _described(examples: Sequence[Example], lexicon: Lexicon) -> tuple[np.ndarray, np.ndarray]:
+    """For each example the listed words, and the strands."""
     words = np.stack([_word_features(lexicon.hits(fold(example.text), {example.language})) for example in examples])
-    wanted = np.array([[strand in example.strands for strand in STRANDS] for example in examples])
-    return words, wanted, np.array([example.language in USE_LANGUAGES for example in examples])
-
-
-def _opinions_of(encoder: str) -> tuple[str, ...]:
-    """Whose opinions count where this encoder leads: E5 is heard about every language."""
-    return (E5, USE) if encoder == USE else (E5,)
+    return words, np.array([[strand in example.strands for strand in STRANDS] for example in examples])
 
 
 def _reader(vectors: np.ndarray, words: np.ndarray, wanted: np.ndarray) -> Reader:
@@ -133,8 +137,21 @@ def _reader(vectors: np.ndarray, words: np.ndarray, wanted: np.ndarray) -> Reade
 # -- suggesting ----------------------------------------------------------------------------------------------------------------
 
 
+def look(text: str, folded: Folded, hits: Sequence[Hit]) -> list[Looked]:
+    """Read the text, of a long one the stretches with the most words of the lists, the first ones else; nothing if it is too short."""
+    words = _words(text)
+    if len(words) < FEWEST_WORDS:
+        return []
+    windows = _windows(text, words)
+    listed = [_word_features([hit for hit in hits if _is_inside(folded, hit, window)]) for window in windows]
+    kept = sorted(sorted(range(len(windows)), key=lambda i: -listed[i].sum())[:_MOST_READ])
+    seen = e5.network().read([text[windows[i].start : windows[i].end] for i in kept])
+    return [Looked(windows[i], listed[i], one) for i, one in zip(kept, seen)]
+
+
 def suggest(
     text: str,
+    looked: Sequence[Looked],
     reading: Reading,
     hits: Sequence[Hit],
     weights: Weights,
@@ -146,47 +163,30 @@ def suggest(
     Offsets are code points of ``text``. ``spans``: evidence found elsewhere ("earlier_incidents"). State "unsupported": no encoder
     knows the writing. "unclear": too short, nothing points to bias, or only who somebody is was mentioned.
     """
-    words = _words(text)
-    if len(words) < FEWEST_WORDS:
+    if not looked:
         return {"state": "unclear", "motivations": []}
     if reading.encoder is None:
         return {"state": "unsupported", "motivations": []}
     judge = weights.judges[reading.encoder]
-    best, confidence = _best_window(text, words, reading.encoder, folded, hits, weights)
+    listed = np.stack([one.listed for one in looked])
+    stretches = [text[one.window.start : one.window.end] for one in looked]
+    opinions = _opinions(stretches, [one.seen for one in looked], listed, reading.encoder, weights.readers)
+    confidences = judge.confidence(judging.evidence(opinions, listed))
+    best = int(confidences.max(axis=1).argmax())  # the stretch that points most strongly to bias
+    confidence = confidences[best]
     motivations = [
         {
             "code": strand,
             "confidence": round(float(confidence[place]), 3),
             "band": "likely" if confidence[place] >= judge.likely else "possible",
             "detail": _detail(strand, hits),
-            "evidence": _evidence(text, best, place, folded, hits, weights, reading.encoder, spans),
+            "evidence": _evidence(text, looked[best].window, place, folded, hits, spans),
         }
         for place, strand in enumerate(STRANDS)
         if confidence[place] >= judge.possible
     ]
     motivations.sort(key=lambda motivation: -motivation["confidence"])
     return {"state": "suggested" if motivations else "unclear", "motivations": motivations}
-
-
-def _best_window(
-    text: str, words: Sequence[tuple[int, int]], encoder: str, folded: Folded, hits: Sequence[Hit], weights: Weights
-) -> tuple[_Window, np.ndarray]:
-    """The stretch that points most strongly to bias, and how sure it is of each strand."""
-    windows = _windows(text, words)
-    features = np.stack([_word_features([hit for hit in hits if _is_inside(folded, hit, window)]) for window in windows])
-    if encoder == E5 and len(windows) > _MOST_BY_E5:
-        # The windows with the most words of the lists, the first ones else.
-        kept = sorted(np.argsort(-features.sum(axis=1), kind="stable")[:_MOST_BY_E5])
-        windows, features = [windows[i] for i in kept], features[kept]
-    vectors = encode([text[w.start : w.end] for w in windows], encoder)
-    place = int(weights.readers[encoder].scores(vectors, features).max(axis=1).argmax()) if len(windows) > 1 else 0
-    best, words_there = windows[place], features[place : place + 1]
-    rows = {encoder: vectors[place : place + 1]}
-    opinions = [
-        weights.readers[one].opinion(rows[one] if one in rows else encode([text[best.start : best.end]], one), words_there)
-        for one in _opinions_of(encoder)
-    ]
-    return best, weights.judges[encoder].confidence(judging.evidence(opinions, words_there))[0]
 
 
 def _detail(strand: str, hits: Sequence[Hit]) -> list[str]:
@@ -202,11 +202,9 @@ def _evidence(
     strand: int,
     folded: Folded,
     hits: Sequence[Hit],
-    weights: Weights,
-    encoder: str,
     spans: Mapping[str, Sequence[tuple[int, int]]],
 ) -> list[dict[str, Any]]:
-    """Words of the lists, what else points to it, and the words whose deletion lowers the score most."""
+    """Words of the lists; where none of these points to bias, the words to which the network owes most; what else points to it."""
     found: dict[tuple[int, int], str] = {}
     for hit in hits:
         if hit.strand in (STRANDS[strand], ANY):
@@ -214,12 +212,10 @@ def _evidence(
             if span not in found or KINDS.index(hit.kind) < KINDS.index(found[span]):
                 found[span] = hit.kind
     found = {span: why for span, why in found.items() if not _is_covered(span, found)}
-    if encoder == USE or not any(why in INDICATORS for why in found.values()):
-        for span in _carrying_words(text, window, strand, weights, encoder):
-            if not any(span[0] < end and start < span[1] for start, end in found):
-                found[span] = "model_weight"
-    for why, others in spans.items():
-        found.update({span: why for span in others if not any(span[0] < end and start < span[1] for start, end in found)})
+    if not any(why in INDICATORS for why in found.values()):
+        found.update((span, "model_weight") for span in _carrying_words(text, window, strand))
+    for why, stretches in spans.items():
+        found.update({span: why for span in stretches if not any(span[0] < end and start < span[1] for start, end in found)})
     return [{"start": start, "end": end, "why": why} for (start, end), why in sorted(found.items())]
 
 
@@ -227,22 +223,16 @@ def _is_covered(span: tuple[int, int], found: Mapping[tuple[int, int], str]) -> 
     return any(start <= span[0] and span[1] <= end and (start, end) != span for start, end in found)
 
 
-def _carrying_words(text: str, window: _Window, strand: int, weights: Weights, encoder: str) -> list[tuple[int, int]]:
-    """At most three words, or runs of them, without which the encoder alone would see less of this strand."""
-    candidates = _candidates(window.words, _MOST_DELETIONS[encoder])
-    shorter = [text[window.start : start] + " " + text[end : window.end] for start, end in candidates]
-    rows = encode([text[window.start : window.end], *shorter], encoder)
-    nothing = np.zeros((len(rows), len(_word_features(()))))
-    scores = weights.readers[encoder].scores(rows, nothing)[:, strand]
-    drops = [(scores[0] - score, span) for score, span in zip(scores[1:], candidates)]
-    carrying = sorted((drop, span) for drop, span in drops if drop >= _DROP)[-3:]
-    return [span for _, span in carrying] or [max(drops)[1]]
-
-
-def _candidates(words: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Runs of neighbouring words, as many as may be tried: single words of a short text."""
-    each = -(-len(words) // most)
-    return [(words[i][0], words[min(i + each, len(words)) - 1][1]) for i in range(0, len(words), each)]
+def _carrying_words(text: str, window: _Window, strand: int) -> list[tuple[int, int]]:
+    """The run of a few words that points to this strand most strongly when it stands alone, and a second one nearly as strong."""
+    starts = range(0, max(1, len(window.words) - _RUN + _RUN // 2), _RUN // 2)
+    runs = [(part[0][0], part[-1][1]) for part in (window.words[start : start + _RUN] for start in starts)]
+    odds = e5.network().odds([text[start:end] for start, end in runs])
+    alone = -np.logaddexp(0, -odds[:, 0]) - np.logaddexp(0, -odds[:, 1 + strand])
+    best = runs[int(alone.argmax())]
+    apart = [(score, run) for score, run in zip(alone, runs) if run[1] <= best[0] or best[1] <= run[0]]
+    second = max(apart, default=None)
+    return [best, second[1]] if second and second[0] >= alone.max() + _NEARLY else [best]
 
 
 def _windows(text: str, words: Sequence[tuple[int, int]]) -> list[_Window]:
@@ -252,11 +242,6 @@ def _windows(text: str, words: Sequence[tuple[int, int]]) -> list[_Window]:
     starts = range(0, len(words) - _WINDOW + _STRIDE, _STRIDE)
     parts = [words[start : start + _WINDOW] for start in starts]
     return [_Window(part[0][0], part[-1][1], tuple(part)) for part in parts if part][:_MOST_WINDOWS]
-
-
-def is_account(text: str) -> bool:
-    """Whether there are words enough to judge."""
-    return len(_words(text)) >= FEWEST_WORDS
 
 
 def _words(text: str) -> list[tuple[int, int]]:

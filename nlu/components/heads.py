@@ -20,7 +20,7 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 from rasa.shared.utils.io import read_yaml_file
 
-from components import bias, intents
+from components import bias, e5, intents
 from components.bias import Example, Reader, Weights
 from components.encoder import E5, USE, encode
 from components.folding import fold
@@ -29,15 +29,18 @@ from components.intents import IntentReader, Intents
 from components.judging import Judge
 from components.languages import Languages, Reading
 from components.lexicon import Lexicon
-from components.told import ToldRules
+from components.told import MARKS, ToldRules
 
 _ROOT = Path(__file__).resolve().parent.parent
-_OUR_FILES = ("bias.yml", "incidents.yml", "lexicon.yml", "told.yml")  # Rasa's own loader skips them: they have no "nlu" key
+# Rasa's own loader skips these: they have no "nlu" key.
+_OUR_FILES = ("bias.yml", "incidents.yml", "lexicon.yml", "statements.yml", "told.yml")
 _KEPT = _ROOT / ".rasa"  # rows of training sentences, so that training again takes seconds
 _LONGEST_READ = 4_000  # code points looked at: the service sends no more
 _SURELY_NO_REPORT = 0.8  # so sure of another intent, and no word of the lists: the slower heads have nothing to look for
+_SOME = 4  # of the accounts are enough to know a report from a short answer
 _LETTER = regex.compile(r"\p{L}")
-_MARKS = regex.compile(r"\[\[(.+?)\]\]| #[wpointdg]+$")
+_FACTS_TOLD = regex.compile(r" #([-wpointdg]+)$")
+_MARKS = regex.compile(r"\[\[(.+?)\]\]| #[-wpointdg]+$")
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
@@ -60,7 +63,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
         """Rasa does not know our files: without this it would reuse heads trained on older ones."""
         digest, config = hashlib.sha256(), {**cls.get_default_config(), **config}
-        for path in [*_files(config), *_development_files(config), *sorted(Path(__file__).parent.glob("*.py"))]:
+        for path in [*_files(config), *_development_files(config), *sorted(Path(__file__).parent.glob("*.py")), e5.MADE_BY_TUNING]:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -82,13 +85,13 @@ class ReportHeads(IntentClassifier, GraphComponent):
         phrases = {"told": _of_each_language(self._config, "told.yml", "told")}
         phrases["lexicon"] = _of_each_language(self._config, "lexicon.yml", "lexicon")
         self._listen_for(phrases)
-        accounts = _bias_examples(self._config)
-        asked = _intent_examples(self._config)
-        everything = [*asked, *((example.text, "report", example.language) for example in accounts)]
-        self._languages = Languages.learn(_by_language(everything))
-        self._intents = intents.train(everything, _KEPT)
+        accounts = bias_examples(self._config)
+        asked = intent_examples(self._config)
+        reports = [(example.text, "report", example.language) for example in accounts]
+        self._languages = Languages.learn(_by_language([*asked, *reports]))
+        self._intents = intents.train([*asked, *reports[::_SOME]], _KEPT)
         no_report = [Example(text, frozenset(), language) for text, intent, language in asked if intent != "report"]
-        self._weights = bias.train([*accounts, *no_report], _development(self._config), self._lexicon, _KEPT)
+        self._weights = bias.train([*accounts, *no_report], development(self._config), self._lexicon, _KEPT)
         self._incidents = Incidents.learn(_of_each_language(self._config, "incidents.yml", "incidents"), _KEPT)
         with self._storage.write_to(self._resource) as folder:
             (folder / "phrases.json").write_text(json.dumps(phrases, ensure_ascii=False, sort_keys=True), encoding="utf-8")
@@ -111,7 +114,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
             names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
             with np.load(folder / "weights.npz") as numbers:
                 heads._take({name: numbers[name] for name in numbers.files}, names)
-        encode(["ready"], USE), encode(["ready"], E5)  # the weights load with the model, not with the first reporter's text
+        encode(["ready"], USE), e5.network().rows(["ready"])  # the weights load with the model, not with the first reporter's text
         return heads
 
     def process(self, messages: list[Message]) -> list[Message]:
@@ -135,15 +138,18 @@ class ReportHeads(IntentClassifier, GraphComponent):
             return [], _report(self._told.told(fold(text), ()))
         folded, reading = fold(text), self._languages.read(text)
         told = self._told.told(folded, reading.languages)
-        beginning = encode([text[: intents.LONGEST]], reading.encoder)[0] if reading.encoder else None
-        ranking = self._intents.ranking(beginning, reading.encoder) if beginning is not None and reading.encoder else []
-        if not bias.is_account(text):
-            return ranking, _report(told)
         hits = self._lexicon.hits(folded, reading.languages)
+        looked = bias.look(text, folded, hits) if reading.encoder == E5 else []
+        if looked:
+            beginning = looked[0].seen.row
+        else:
+            beginning = encode([text[: intents.LONGEST]], reading.encoder)[0] if reading.encoder else None
+        ranking = self._intents.ranking(beginning, reading.encoder) if beginning is not None and reading.encoder else []
         if ranking and ranking[0][0] != "report" and ranking[0][1] >= _SURELY_NO_REPORT and not hits:
             return ranking, _report(told)
         earlier = [folded.span(*span) for span in self._told.spans("ongoing", folded, reading.languages)]
-        found = bias.suggest(text, reading, hits, self._weights, {"earlier_incidents": earlier}, folded)
+        looked = looked or bias.look(text, folded, hits)
+        found = bias.suggest(text, looked, reading, hits, self._weights, {"earlier_incidents": earlier}, folded)
         return ranking, _report(told, self._incident(beginning, reading), found)
 
     def _incident(self, vector: np.ndarray | None, reading: Reading) -> list[dict[str, Any]]:
@@ -210,31 +216,35 @@ def _lines(group: Mapping[str, Any]) -> list[str]:
     return [line for line in lines if line]
 
 
-def _intent_examples(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def intent_examples(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Text, intent and language. Rasa's own training data do not say which language a sentence is in."""
     groups = _of_each_language(config, "nlu.yml", "nlu")
     return [(line, group["intent"], language) for language in groups for group in groups[language] for line in _lines(group)]
 
 
-def _bias_examples(config: Mapping[str, Any]) -> list[Example]:
-    """``bias.yml`` holds a list of {"motivation": "race" | "race+religion" | "none", "examples": "- …" lines}."""
-    groups = _of_each_language(config, "bias.yml", "bias")
-    return [
-        Example(line, frozenset(group["motivation"].split("+")) - {"none"}, language)
-        for language in groups
-        for group in groups[language]
-        for line in _lines(group)
-    ]
+def bias_examples(config: Mapping[str, Any], kind: str = "bias") -> list[Example]:
+    """``bias.yml`` holds a list of {"motivation": "race" | "race+religion" | "none", "examples": "- …" lines}.
+
+    ``kind`` "statements": what was said or written, standing alone, from ``statements.yml``. Behind " #" stand the facts told.
+    """
+    groups = _of_each_language(config, f"{kind}.yml", kind)
+    return [_example(group, line, language) for language in groups for group in groups[language] for line in _lines(group)]
 
 
-def _development(config: Mapping[str, Any]) -> list[Example]:
+def development(config: Mapping[str, Any]) -> list[Example]:
     """Accounts that weigh what the heads say, written apart from what these learn from; marks of cues and facts are taken off."""
     return [
-        Example(_MARKS.sub(r"\1", line), frozenset(group["motivation"].split("+")) - {"none"}, path.stem)
+        _example(group, line, path.stem)
         for path in _development_files(config)
         for group in read_yaml_file(path)["reports"]
         for line in _lines(group)
     ]
+
+
+def _example(group: Mapping[str, Any], line: str, language: str) -> Example:
+    facts = _FACTS_TOLD.search(line)
+    told = None if facts is None else frozenset(fact for mark, fact in MARKS.items() if mark in facts.group(1))
+    return Example(_MARKS.sub(r"\1", line), frozenset(group["motivation"].split("+")) - {"none"}, language, told)
 
 
 def _by_language(sentences: list[tuple[str, str, str]]) -> dict[str, list[str]]:

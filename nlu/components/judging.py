@@ -37,15 +37,16 @@ class Judge:
         return probability(self.weights[None, :], rows).reshape(texts, strands)
 
 
-def evidence(opinions: Sequence[tuple[np.ndarray, np.ndarray]], words: np.ndarray) -> np.ndarray:
+def evidence(opinions: Sequence[np.ndarray], words: np.ndarray) -> np.ndarray:
     """What there is to weigh: accounts x strands x columns.
 
-    ``opinions``: the log odds that there is an indicator at all (one column) and of each strand if so. ``words``: as bias.py counts
+    ``opinions``: of each reader, the log odds that there is an indicator at all (first column) and of each strand if so. ``words``: as bias.py counts
     them: a column for each kind of listed word, then one a strand that words point to, then one a strand that is named.
     """
     texts, strands = len(words), len(STRANDS)
     columns: list[np.ndarray] = []
-    for indicator, of_strand in opinions:
+    for odds in opinions:
+        indicator, of_strand = odds[:, :1], odds[:, 1:]
         joint = np.clip(_share(indicator) * _share(of_strand), _TINY, 1 - _TINY)
         ahead = np.sort(of_strand, axis=1)
         rival = np.where(of_strand == ahead[:, -1:], ahead[:, -2:-1], ahead[:, -1:])

@@ -12,8 +12,8 @@ import regex
 from components.encoder import E5, USE
 from components.folding import fold
 
-# What USE was trained on, among our 24; in any other language it is confidently wrong.
-USE_LANGUAGES = frozenset("ar de en es fr it ko pl pt ru tr zh-Hans zh-Hant".split())
+# What USE was trained on, among our 24 and Dutch; in any other language it is confidently wrong.
+USE_LANGUAGES = frozenset("ar de en es fr it ko nl pl pt ru tr zh-Hans zh-Hant".split())
 _ROMANISED = "-Latn"  # "usne mujhe gali di" is hi-Latn: another script than the language's own
 _SCRIPTS: tuple[tuple[regex.Pattern[str], tuple[str, ...], str | None], ...] = tuple(
     (regex.compile(pattern), tuple(languages.split()), encoder)
@@ -33,7 +33,7 @@ _LATIN = regex.compile(r"\p{Latin}")
 _LETTER = regex.compile(r"\p{L}")
 _KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
 _WORD = regex.compile(r"[\p{L}\p{M}'’]+")
-_NATIVE_LATIN = frozenset("de en es fr it pl pt ro so tl tr vi".split())
+_NATIVE_LATIN = frozenset("de en es fr it nl pl pt ro so tl tr vi".split())
 _BOTH_CHINESE = frozenset({"zh-Hans", "zh-Hant"})  # short texts are often the same in both
 _BUCKETS = 1 << 15
 _LONGEST = 600  # code points looked at

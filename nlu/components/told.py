@@ -10,6 +10,7 @@ from components.folding import Folded
 from components.phrases import pattern
 
 FACTS = ("when", "where", "who", "injury", "online", "threat", "damage", "ongoing")
+MARKS: Mapping[str, str] = dict(zip("wpointdg", FACTS))  # in a file of sentences, behind " #"; "-" where none is told
 
 
 class ToldRules:

