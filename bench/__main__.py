@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import flow, machine, memory, scale, start, webhook
+from bench import flow, machine, memory, queue, scale, start, webhook
 from bench.results import Finding, heading, table
 
 Measurement = Callable[[], Iterator[Finding]]
@@ -16,6 +16,7 @@ ALL: Mapping[str, Sequence[Measurement]] = {
     "flow": (flow.step,),
     "start": (start.first_reply, start.size),
     "memory": (memory.processes,),
+    "queue": (queue.pages,),
     "webhook": (webhook.latency, webhook.loss, webhook.sqlite, webhook.postgresql),
     "scale": (scale.surge, scale.workers, scale.pacing),
 }

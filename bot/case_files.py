@@ -1,4 +1,4 @@
-"""What caseworkers see: the queue, and one case with everything in it opened for her."""
+"""One case with everything in it opened for a caseworker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from bot import attachments
 from bot.attachments import Attached
-from bot.cases import EMERGENCY, act, mine, why_not
+from bot.cases import act, language_mark, mine, why_not
 from bot.models import (
     Case,
     CaseAction,
@@ -40,78 +40,6 @@ _caseworker: Any = Caseworker.__table__.c  # type: ignore[attr-defined]
 _reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
 _message: Any = Message.__table__.c  # type: ignore[attr-defined]
 _copy: Any = WorkingCopy.__table__.c  # type: ignore[attr-defined]
-
-
-# -- the queue -----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class QueueRow:
-    """One line of the queue: nothing sealed is opened for it."""
-
-    id: UUID
-    reference: str
-    kind: str
-    state: str
-    risk: int
-    is_unread: bool
-    opened_at: datetime
-    reporter: str
-    claimed_by: str | None
-    is_mine: bool
-    reporter_state: str
-
-
-def queue(
-    db: Transaction,
-    member: SignedIn,
-    states: Sequence[str] = ("open", "claimed"),
-    limit: int = 100,
-    *,
-    start: int = 0,
-    is_mine: bool = False,
-    least_risk: int = 0,
-) -> list[QueueRow]:
-    """Her team's cases: highest risk first, then oldest; ``start`` leaves so many out, ``is_mine`` those she does not hold."""
-    # The first of each state and risk stand in the index in this order, so that not every waiting case is sorted.
-    firsts = [
-        sa.select(_case.id, _case.risk, _case.opened_at)
-        .where(_case.team_id == member.team_id, _case.state == state, _case.risk == risk)
-        .where(_case.claimed_by == member.caseworker_id if is_mine else sa.true())
-        .order_by(_case.opened_at)
-        .limit(start + limit)
-        .subquery()
-        for state in states
-        for risk in range(least_risk, EMERGENCY + 1)
-    ]
-    found = sa.union_all(*(sa.select(first) for first in firsts)).subquery()
-    page = sa.select(found.c.id).order_by(found.c.risk.desc(), found.c.opened_at).limit(limit).offset(start).subquery()
-    rows = (
-        sa.select(*_case, _caseworker.name.label("owner"), _reporter.state.label("reporter_state"))
-        .join_from(Case.__table__, page, _case.id == page.c.id)  # type: ignore[attr-defined]
-        .join(Reporter.__table__, _case.reporter_id == _reporter.id)  # type: ignore[attr-defined]
-        .outerjoin(Caseworker.__table__, _case.claimed_by == _caseworker.id)  # type: ignore[attr-defined]
-        .order_by(_case.risk.desc(), _case.opened_at)
-    )
-    return [
-        QueueRow(
-            r.id,
-            r.reference,
-            r.kind,
-            r.state,
-            r.risk,
-            r.is_unread,
-            r.opened_at,
-            pseudonym(r.reporter_id),
-            r.owner,
-            r.claimed_by == member.caseworker_id,
-            r.reporter_state,
-        )
-        for r in db.execute(rows)
-    ]
-
-
-# -- one case ------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -164,6 +92,8 @@ def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
     reporter = db.execute(sa.select(*_reporter).where(_reporter.id == row.reporter_id)).one()
     chat = _opened_chat(db, opener, row.id, translations)
     language = told.get("language") or next((c.language for c in reversed(chat) if c.author == "reporter"), None)
+    if row.language is None and language:  # a case from before languages could be looked for
+        db.execute(sa.update(Case).where(_case.id == row.id).values(language=language_mark(db.vault, language)))
     return CaseFile(
         row=row,
         reporter=pseudonym(row.reporter_id),

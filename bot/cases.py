@@ -27,7 +27,7 @@ from bot.models import (
     Reporter,
     WorkingCopy,
 )
-from bot.privacy import TeamSeal
+from bot.privacy import TeamSeal, Vault
 from bot.staff import SignedIn
 from bot.store import Transaction, lock_reporter
 from flows.model import SKIPPED
@@ -95,6 +95,7 @@ def open_case(
     if told and (alarm := db.execute(_ALARM, {"reporter": reporter.id}).one_or_none()):
         opened = Opened(alarm.id, alarm.reference)
         changes = {"report_id": report_id, "kind": kind, "risk": max(risk, alarm.risk), "is_unread": True}
+        changes["language"] = language_mark(db.vault, told.get("language")) or alarm.language
         db.execute(sa.update(Case).where(_case.id == alarm.id).values(**changes))
         act(db, alarm.id, None, "report_came")
     else:
@@ -105,6 +106,7 @@ def open_case(
             reference=_new_reference(),
             kind=kind,
             risk=risk,
+            language=language_mark(db.vault, told.get("language")),
         )
         db.insert(row)
         opened = Opened(row.id, row.reference)
@@ -136,6 +138,11 @@ def _seal_report(db: Transaction, team: UUID, seal: TeamSeal, told: Mapping[str,
     return row.id
 
 
+def language_mark(vault: Vault, language: str | None) -> bytes | None:
+    """How a language stands in a case's row: it can be looked for, and a stolen database does not say which one it is."""
+    return vault.index(language, "language of a case") if language else None
+
+
 def _new_reference() -> str:
     """A reference people can say on the phone: eight of 31 signs, so that two cases never meet in practice."""
     text = "".join(secrets.choice(_PLAIN) for _ in range(8))
@@ -159,7 +166,8 @@ def add_reporter_message(
         {"text": text, "language": language, "attachments": attachments, "answers": answers}, "case_message", row.id
     )
     db.insert(row)
-    db.execute(sa.update(Case).where(_case.id == case.id).values(is_unread=True))
+    known = sa.func.coalesce(_case.language, language_mark(db.vault, language))
+    db.execute(sa.update(Case).where(_case.id == case.id).values(is_unread=True, language=known))
     if any(c.isalpha() for c in text):
         work_copies.put(db, case.id, row.id, language, {"text": text}, classify=False)
 

@@ -20,7 +20,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
-from bot import app, case_files, cases, clock, processes, staff
+from bot import app, case_files, case_queue, cases, clock, processes, staff
 from bot.models import CheckIn, Message
 from bot.settings import Settings
 from bot.staff import SignedIn
@@ -160,7 +160,7 @@ class Story:
         except httpx.HTTPError:
             return False
 
-    def report(self) -> case_files.QueueRow:
+    def report(self) -> case_queue.QueueRow:
         """A woman texts in Portuguese; returns the case it became."""
         self._screen.step("A phone texts in Portuguese (signed webhook → /sms)")
         for text in (STORY, *ANSWERS):
@@ -183,7 +183,7 @@ class Story:
             self._screen.phone(text, mine=False)
             self._heard += 1
 
-    def handle(self, case: case_files.QueueRow) -> None:
+    def handle(self, case: case_queue.QueueRow) -> None:
         """A caseworker signs in, reads, claims, answers in English and closes."""
         self._screen.step("The machine translates and suggests (a working copy that is erased afterwards)")
         has_rasa = bool(processes.rasa_command(self._settings, processes.HOME))
@@ -216,7 +216,7 @@ class Story:
         if len(self._vendor.to(PHONE)) != self._heard:
             raise StoryStopped("the bot spoke while a person owned the conversation")
 
-    def check_in(self, case: case_files.QueueRow) -> None:
+    def check_in(self, case: case_queue.QueueRow) -> None:
         """Three days go by: the bot asks, in words that give nothing away; she is not safe."""
         self._screen.step("Three days later the promised check-in (here its due time is moved to now)")
         with self._store.transaction() as db:
@@ -228,11 +228,11 @@ class Story:
 
     # -- what the caseworker sees and does -----------------------------------------------------------------------------------
 
-    def _queue(self) -> list[case_files.QueueRow]:
+    def _queue(self) -> list[case_queue.QueueRow]:
         with self._store.reading() as db:
-            return case_files.queue(db, self._signed_in())
+            return case_queue.page(db, self._signed_in())
 
-    def _file(self, case: case_files.QueueRow) -> case_files.CaseFile:
+    def _file(self, case: case_queue.QueueRow) -> case_files.CaseFile:
         with self._store.transaction() as db:
             return case_files.open_file(db, self._signed_in(), case.id)
 
@@ -246,7 +246,7 @@ class Story:
             raise StoryStopped("the caseworker could not sign in")
         return self._member
 
-    def _is_worked_out(self, case: case_files.QueueRow, has_rasa: bool) -> bool:
+    def _is_worked_out(self, case: case_queue.QueueRow, has_rasa: bool) -> bool:
         file = self._file(case)
         return bool(file.report_translation) and (file.suggestion is not None or not has_rasa)
 

@@ -42,6 +42,9 @@ def _when(**kwargs: Any) -> Any:
     return Field(default=None, sa_type=Moment, **kwargs)
 
 
+IS_WAITING, IS_CLOSED = "state <> 'closed'", "state = 'closed'"  # of a case
+
+
 def _while(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
@@ -295,7 +298,17 @@ class Report(SQLModel, table=True):
 class Case(SQLModel, table=True):
     """The caseworkers' handling of a report. ``kind`` says how it came: report, or why a person must look."""
 
-    __table_args__ = (Index("case_queue", "team_id", "state", "risk", "opened_at"),)
+    # One for each list of the queue, in its order (bot.case_queue), so that a page is read from where it starts. What follows
+    # the id is looked at when hers and a language are asked for together.
+    __table_args__ = (
+        Index("case_queue", "team_id", "state", "risk", "opened_at"),
+        Index("case_waiting", "team_id", "risk", "opened_at", "id", **_while(IS_WAITING)),
+        Index("case_waiting_hers", "team_id", "claimed_by", "risk", "opened_at", "id", "language", **_while(IS_WAITING)),
+        Index("case_waiting_language", "team_id", "language", "risk", "opened_at", "id", "claimed_by", **_while(IS_WAITING)),
+        Index("case_closed", "team_id", "closed_at", "id", **_while(IS_CLOSED)),
+        Index("case_closed_hers", "team_id", "claimed_by", "closed_at", "id", **_while(IS_CLOSED)),
+        Index("case_closed_language", "team_id", "language", "closed_at", "id", **_while(IS_CLOSED)),
+    )
     id: UUID = _id()
     team_id: UUID = Field(foreign_key="team.id")
     reporter_id: UUID = Field(foreign_key="reporter.id", index=True)
@@ -305,6 +318,7 @@ class Case(SQLModel, table=True):
     state: str = "open"  # open | claimed | closed
     risk: int = 0  # 0 unknown or none said, 1 not sure, 2 not safe, 3 emergency words
     is_unread: bool = True
+    language: bytes | None = None  # keyed hash of its code, by which cases can be found and the code cannot
     claimed_by: UUID | None = Field(default=None, foreign_key="caseworker.id")
     opened_at: datetime = _made()
     closed_at: datetime | None = _when()

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from bot import case_files, cases, clock, outbox, work_copies
+from bot import case_files, case_queue, cases, clock, outbox, work_copies
+from bot.case_queue import Wanted
 from bot.cases import AlreadyClaimed, CannotReply, NotYours, Reply
 from bot.models import Address, Case, CaseAction, Decision, Message, Perception, Reporter, Suggestion, WorkingCopy
 from bot.staff import SignedIn
@@ -50,16 +51,16 @@ def test_the_queue_shows_highest_risk_first_then_oldest(store: Store) -> None:
             made.append(opened(store, desk, risk))
             move(clock.now() + timedelta(minutes=1))
     with store.reading() as db:
-        assert [r.id for r in case_files.queue(db, desk)] == [made[n] for n in (3, 1, 4, 0, 2)]
-        assert [r.id for r in case_files.queue(db, desk, limit=2)] == [made[3], made[1]]
-        assert case_files.queue(db, desk, ("closed",)) == []
+        assert [r.id for r in case_queue.page(db, desk)] == [made[n] for n in (3, 1, 4, 0, 2)]
+        assert [r.id for r in case_queue.page(db, desk, limit=2)] == [made[3], made[1]]
+        assert case_queue.page(db, desk, Wanted(is_closed=True)) == []
 
 
 def test_another_team_sees_and_touches_nothing(store: Store) -> None:
     desk, stranger = employ(store), employ(store, "another team")
     case = opened(store, desk)
     with store.transaction() as db:
-        assert case_files.queue(db, stranger) == []
+        assert case_queue.page(db, stranger) == []
         for act in (case_files.open_file, case_files.news_mark, cases.claim, cases.close):
             with pytest.raises(NotYours):
                 act(db, stranger, case)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from bot import case_files, cases, checkins, clock
+from bot import case_queue, cases, checkins, clock
 from bot.models import Case, CheckIn, FlowSession, Message, Reporter
 from bot.settings import Settings
 from bot.store import Store
@@ -182,7 +182,7 @@ def test_i_am_not_safe_reopens_a_closed_case_and_stands_first_in_the_queue(excha
     tick(exchange, due_at(exchange))
     assert "999" in answer(exchange, "2")
     with exchange.store.reading() as db:
-        first = case_files.queue(db, exchange.desk)[0]
+        first = case_queue.page(db, exchange.desk)[0]
     assert (first.id, first.state, first.risk, first.claimed_by) == (case, "open", cases.NOT_SAFE, None)
 
 

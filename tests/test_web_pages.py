@@ -291,12 +291,34 @@ def test_the_queue_shows_hers_alone_or_those_in_danger_and_goes_on_after_a_hundr
         for n in range(100):
             db.insert(Case(team_id=office.rows(Case)[0].team_id, reporter_id=reporter, reference=f"MANY-{n:03}"))
     first = browser.get("/queue").text
-    assert "The next 100" in first
-    second = browser.get("/queue?page=2").text
-    assert "The 100 before" in second
+    onward = html.unescape(re.search(r'href="(/queue\?after=[^"]+)">The next 100', first)[1])  # type: ignore[index]
+    second = browser.get(onward).text
+    assert ("The first 100" in second, "The next 100" in second) == (True, False)
     shown = [re.findall(r'href="(/cases/[0-9a-f-]+)"', page) for page in (first, second)]
     assert (len(shown[0]), len(shown[1]), len({*shown[0], *shown[1]})) == (100, 2, 102)
-    assert browser.get("/queue?page=-3&show=x&tab=y").status_code == 200
+    assert browser.get("/queue?after=1.2.x&show=x&tab=y&language=zz").status_code == 200
+
+
+def test_the_queue_is_narrowed_to_a_language(office: Office) -> None:
+    portuguese, arabic = office.report(), office.report({"language": "ar"})
+    late, browser = office.report({"language": None}), office.signed_in()
+    assert "Portuguese" in seen(browser.get("/queue").text)
+
+    def shown(language: str) -> list[str]:
+        return re.findall(r'href="/cases/([0-9a-f-]+)"', browser.get(f"/queue?language={language}").text)
+
+    assert (shown("pt"), shown("ar"), shown("unknown"), shown("so")) == ([str(portuguese)], [str(arabic)], [str(late)], [])
+    assert "There is none here." in browser.get("/queue?language=so").text
+
+
+def test_a_case_is_found_by_its_reference_as_somebody_says_it(office: Office) -> None:
+    case, browser = office.report(), office.signed_in()
+    reference = office.rows(Case)[0].reference
+    for said in (reference, reference.lower().replace("-", " "), f" {reference} "):
+        answer = browser.get(f"/queue?reference={said}")
+        assert (answer.status_code, answer.headers.get("location")) == (303, f"/cases/{case}")
+    assert "Your team has no case" in browser.get("/queue?reference=K7MQ-24XP").text
+    assert "Your team has no case" in office.signs_in(office.sam, "Sam").get(f"/queue?reference={reference}").text
 
 
 def test_closed_cases_have_a_tab_of_their_own(office: Office) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from bot import clock
+from bot.case_queue import OTHER, UNKNOWN
 from translations import catalog, quality
 
 STRANDS: Mapping[str, str] = {
@@ -199,6 +200,17 @@ def tongue(code: str | None) -> Tongue:
     if known is None:
         return Tongue(code or "", code or "language not known", "", "auto")
     return Tongue(code or "", known.english_name, known.name, known.direction)
+
+
+def language(code: str) -> str:
+    """A case's language on the queue: ``"Polish"``."""
+    return {UNKNOWN: "Language not known yet", OTHER: "Another language"}.get(code) or tongue(code).english
+
+
+def languages() -> list[tuple[str, str]]:
+    """What the queue can be narrowed to, by code and name, in the order of the names."""
+    ours = sorted(((code, known.english_name) for code, known in catalog.languages().items()), key=lambda one: one[1])
+    return [*ours, (UNKNOWN, "Not known yet")]
 
 
 def flags(codes: Iterable[str], doubtful: Iterable[str] = ()) -> list[str]:
