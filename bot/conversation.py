@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot import attachments, cases, checkins, clock, identity_word, inbox, keys, sessions, windows
+from bot import attachments, cases, checkins, clock, code_tries, identity_word, inbox, keys, sessions, windows
 from bot.checkins import Due
 from bot.effects import CODE_TRIES_EVERY, SAFEGUARDED, Plan, Voice, perform
 from bot.inbox import Claimed
@@ -184,11 +184,17 @@ class Conversation:
             return Plan((_said("return.too_often"),), before.session, language)
         found = None
         if keys.is_receipt(code):
+            # Who has a case with us is no stranger: whoever guesses elsewhere does not keep them out.
+            is_counted = before.latest is None
+            if is_counted and not self._store.together(lambda db: code_tries.take(db, is_first=not tries)):
+                return Plan((_said("return.later"),), before.session, language)
             verifier = self._store.vault.receipt_verifier(code)
             with self._store.reading() as db:
                 found = cases.find_by_receipt(db, verifier)
                 if found is not None and language is None:
                     language = language_of(db, found.reporter_id)
+            if is_counted and found is not None:
+                self._store.together(code_tries.give_back)
         tried = Event("code_tried", {"at": clock.now().isoformat()})
         if found is None:
             return Plan((tried, _said("return.wrong")), before.session, language)

@@ -14,7 +14,7 @@ from fastapi.responses import PlainTextResponse
 
 from bot import clock, staff
 from bot.engines import Engines
-from bot.models import Case, CheckIn, Message, VendorCopy, WorkingCopy
+from bot.models import Case, CheckIn, CodeTries, Message, VendorCopy, WorkingCopy
 from bot.store import Store, Transaction
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -105,6 +105,8 @@ def _gauges(db: Transaction) -> Iterator[tuple[str, str, Sequence[Sample]]]:
     yield "cases_at_risk_oldest_seconds", "Age of the oldest unclaimed case with danger.", age(_case.opened_at, *unsafe)
     due = (_check_in.state == "due", _check_in.due_at <= now)
     yield "check_ins_overdue_seconds", "How long the oldest check-in is overdue.", age(_check_in.due_at, *due)
+    refused = db.execute(sa.select(CodeTries.__table__.c.refused)).scalar_one()  # type: ignore[attr-defined]
+    yield "codes_turned_away", "Codes not looked at as too many were tried, since the beginning.", [("", refused)]
     yield "working_copies", "Texts on their way through translation and classification.", count(_copy.id.is_not(None))
 
 

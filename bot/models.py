@@ -442,6 +442,15 @@ class Receipt(SQLModel, table=True):
     verifier: bytes = Field(unique=True)
 
 
+class CodeTries(SQLModel, table=True):
+    """One row: when all codes tried so far are worked off at one a second, and how many were turned away (bot.code_tries)."""
+
+    __tablename__ = "code_tries"
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    busy_until: datetime = Field(sa_type=Moment)
+    refused: int
+
+
 class WorkingCopy(SQLModel, table=True):
     """A text on its way through translation and classification; ``body`` (service key). Lives at most 15 minutes."""
 

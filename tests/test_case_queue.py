@@ -11,13 +11,13 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from bot import case_queue, cases, clock, inbox, staff
+from bot import case_queue, cases, clock, inbox
 from bot.case_queue import UNKNOWN, Place, QueueRow, Wanted
 from bot.messages import IncomingMessage
 from bot.models import Case, Message, Reporter
 from bot.staff import SignedIn
 from bot.store import Store, lock_reporter
-from tests.conftest import join
+from tests.exchange import employ
 
 LISTS = {
     "all": Wanted(),
@@ -35,13 +35,13 @@ LISTS = {
 
 @pytest.fixture
 def desk(store: Store) -> SignedIn:
-    return join(store, "caseworkers").signed_in
+    return employ(store)
 
 
 def fill(store: Store, desk: SignedIn, number: int = 90) -> None:
     """Cases of every kind; many were opened in the same moment."""
     chance, now = random.Random(7), clock.now()
-    other = staff.add(store, "Lena", "caseworkers")
+    other = employ(store)
     with store.transaction() as db:
         reporter = Reporter(team_id=desk.team_id, profile=b"")
         db.insert(reporter)
@@ -128,7 +128,7 @@ def test_a_case_gets_the_language_of_the_report_or_of_the_first_text_that_shows_
 def test_no_list_is_sorted_or_read_through(sqlite_store: Store, after: Place | None) -> None:
     """Else a page costs as much as all the cases there are."""
     asked: list[tuple[str, Any]] = []
-    desk = join(sqlite_store, "caseworkers").signed_in
+    desk = employ(sqlite_store)
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
         asked.append((statement, values))
