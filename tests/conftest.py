@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -102,11 +103,18 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres: str) -> Iterator[str]:
     """A fresh PostgreSQL database."""
+    with postgres_copy(postgres) as url:
+        yield url
+
+
+@contextmanager
+def postgres_copy(server: str, template: str = "template_tellonce") -> Iterator[str]:
+    """A database of a server that starts as another one is; gone afterwards."""
     name = f"t{uuid4().hex}"
-    admin = engine_for(postgres).execution_options(isolation_level="AUTOCOMMIT")
+    admin = engine_for(server).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as db:
-        db.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template_tellonce"))
-    yield postgres.replace("/postgres?", f"/{name}?")
+        db.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield server.replace("/postgres?", f"/{name}?")
     with admin.connect() as db:
         db.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()

@@ -19,9 +19,10 @@ from bot.web.files import told_apart
 from tests.exchange import STORY, VICTIM, Exchange, employ, open_exchange
 from tests.standins.telegram_api import TOKEN, TelegramApi
 from tests.standins.twilio_api import ACCOUNT_SID, AUTH_TOKEN, NUMBER, TwilioApi
-from tests.web_fixtures import Browser, Office, caseworkers, office
+from tests.web_fixtures import Browser, Office, caseworkers, caseworkers_on_postgres
+from tests.web_fixtures import office_on_both as office
 
-__all__ = ["caseworkers", "office"]
+__all__ = ["caseworkers", "caseworkers_on_postgres", "office"]
 
 ROSA = "+447700900123"
 PICTURE = b"\xff\xd8\xff" + b"Zitronenfalter" * 40

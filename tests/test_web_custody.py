@@ -22,9 +22,10 @@ from bot.models import (
     Unmasking,
 )
 from tests.test_web_pages import claimed, seen
-from tests.web_fixtures import Browser, Office, caseworkers, office
+from tests.web_fixtures import Browser, Office, caseworkers, caseworkers_on_postgres
+from tests.web_fixtures import office_on_both as office
 
-__all__ = ["caseworkers", "office"]
+__all__ = ["caseworkers", "caseworkers_on_postgres", "office"]
 
 REASON = "An ambulance has to find them"
 

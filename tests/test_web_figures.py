@@ -12,10 +12,11 @@ from bot import agreement, checkins, clock, examples, retention, sessions, talli
 from bot.models import AuditEntry, Case, Caseworker, Example, FlowSession, Tally
 from tests.exchange import open_exchange
 from tests.test_web_pages import seen, suggested
-from tests.web_fixtures import Browser, Office, caseworkers, office
+from tests.web_fixtures import Browser, Office, caseworkers, caseworkers_on_postgres
+from tests.web_fixtures import office_on_both as office
 from translations import catalog
 
-__all__ = ["caseworkers", "office"]
+__all__ = ["caseworkers", "caseworkers_on_postgres", "office"]
 
 RACE = {"code": "race", "confidence": 0.9, "band": "likely", "detail": ["race.black"], "evidence": []}
 

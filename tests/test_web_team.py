@@ -7,9 +7,10 @@ import re
 from bot import staff
 from bot.models import AuditEntry, Case, Caseworker, ConsoleSession, TeamKey
 from tests.test_web_pages import seen
-from tests.web_fixtures import Office, caseworkers, office
+from tests.web_fixtures import Office, caseworkers, caseworkers_on_postgres
+from tests.web_fixtures import office_on_both as office
 
-__all__ = ["caseworkers", "office"]
+__all__ = ["caseworkers", "caseworkers_on_postgres", "office"]
 
 
 def test_a_lead_ends_an_access_and_the_cases_come_back(office: Office) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,16 +16,18 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
+from sqlmodel import SQLModel
 
 from bot import cases, inbox, staff, work_copies
 from bot.keys import ServiceKey
 from bot.messages import IncomingMessage
-from bot.models import Message
+from bot.models import CodeTries, Message
 from bot.privacy import Vault
 from bot.settings import Settings
 from bot.staff import Added
 from bot.store import Store, engine_for, lock_reporter
 from bot.web import console
+from tests.conftest import postgres_copy
 from translations.machine import Translation
 
 STORY = "Ontem um homem no ônibus gritou “volta para a tua terra” e me empurrou.\nNão caí, mas tive medo."
@@ -188,12 +191,52 @@ def caseworkers(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
     return Staff(path.read_bytes(), amira, lena, sam, cookie)
 
 
+@pytest.fixture(scope="session")
+def caseworkers_on_postgres(caseworkers: Staff, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same two teams, row for row, in a PostgreSQL database to be copied; its name."""
+    path = tmp_path_factory.mktemp("staff") / "tellonce.db"
+    path.write_bytes(caseworkers.database)
+    source = engine_for(f"sqlite:///{path}")
+    with postgres_copy(postgres) as url:
+        target = engine_for(url)
+        with source.connect() as here, target.begin() as there:
+            there.execute(sa.delete(CodeTries))  # the one row that a new database has
+            for table in SQLModel.metadata.sorted_tables:
+                if rows := [dict(row) for row in here.execute(sa.select(table)).mappings()]:
+                    there.execute(sa.insert(table), rows)
+        source.dispose()
+        target.dispose()
+        yield str(sa.make_url(url).database)
+
+
 @pytest.fixture
 def office(caseworkers: Staff, vault: Vault, tmp_path: Path) -> Iterator[Office]:
     """Amira leads the team the reporters write to, Lena works there; Sam belongs to another team and must see nothing."""
-    path = tmp_path / "tellonce.db"
+    with _on_sqlite(caseworkers, vault, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def office_on_both(request: pytest.FixtureRequest, caseworkers: Staff, vault: Vault, tmp_path: Path) -> Iterator[Office]:
+    """``office`` on both databases, one after the other: import it under that name."""
+    if request.param == "sqlite":
+        with _on_sqlite(caseworkers, vault, tmp_path) as opened:
+            yield opened
+        return
+    template = request.getfixturevalue("caseworkers_on_postgres")
+    with postgres_copy(request.getfixturevalue("postgres"), template) as url, _opened(caseworkers, url, vault) as opened:
+        yield opened
+
+
+def _on_sqlite(caseworkers: Staff, vault: Vault, folder: Path) -> AbstractContextManager[Office]:
+    path = folder / "tellonce.db"
     path.write_bytes(caseworkers.database)
-    store = Store(engine_for(f"sqlite:///{path}"), vault)
+    return _opened(caseworkers, f"sqlite:///{path}", vault)
+
+
+@contextmanager
+def _opened(caseworkers: Staff, url: str, vault: Vault) -> Iterator[Office]:
+    store = Store(engine_for(url), vault)
     settings, translator = Settings(public_url="https://console.test"), SayingTranslator()
     app = console(store, settings, translator)
     yield Office(store, settings, translator, app, caseworkers.amira, caseworkers.lena, caseworkers.sam, caseworkers.cookie)
