@@ -62,6 +62,7 @@ class CaseFile:
     """A case with everything in it opened for one caseworker."""
 
     row: Any
+    owner: str | None  # who holds it
     reporter: str
     reporter_state: str
     contact: str
@@ -96,6 +97,7 @@ def open_file(db: Transaction, member: SignedIn, case: UUID) -> CaseFile:
         db.execute(sa.update(Case).where(_case.id == row.id).values(language=language_mark(db.vault, language)))
     return CaseFile(
         row=row,
+        owner=db.execute(sa.select(_caseworker.name).where(_caseworker.id == row.claimed_by)).scalar(),
         reporter=pseudonym(row.reporter_id),
         reporter_state=reporter.state,
         contact=reporter.contact,

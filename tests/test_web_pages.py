@@ -20,12 +20,11 @@ from bot.models import Case, CaseAction, CaseMessage, Caseworker, ConsoleSession
 from bot.store import lock_reporter
 from bot.web import accounts
 from bot.web.guard import came_from_here
-from tests.web_fixtures import STORY, STORY_EN, Browser, Office, caseworkers, caseworkers_on_postgres
-from tests.web_fixtures import office_on_both as office
+from tests.web_fixtures import STORY, STORY_EN, Browser, Office, caseworkers, office
 from translations import replies
 from translations.machine import Translation
 
-__all__ = ["caseworkers", "caseworkers_on_postgres", "office"]
+__all__ = ["caseworkers", "office"]
 
 ENGLISH = "Are you safe tonight?"
 PORTUGUESE = "Está segura esta noite?"

@@ -104,7 +104,8 @@ def tell(office: Office) -> None:
     evidence = [{"start": STORY.index(words), "end": STORY.index(words) + len(words), "why": "hostile_words"}]
     bias = {"state": "suggested", "motivations": [{"code": "race", "confidence": 0.9, "evidence": evidence}]}
     office.machine_is_done(STORY_EN, bias, ["negation_lost"])
-    office.report({"language": "ar", "story": ["صرخ رجل في وجهي 😢"], "when": "أمس"}, risk=0)
+    long = "https://maps.example/" + "a" * 120  # must not widen the page
+    office.report({"language": "ar", "story": ["صرخ رجل في وجهي 😢"], "when": "أمس", "where": long}, risk=0)
     office.report({"language": "en"}, risk=1, kind="person_wanted")
     office.report({"language": "en"}, risk=3, kind="fault")
     office.translator.knows(ENGLISH, "en", "pt", PORTUGUESE, "numbers_changed")
