@@ -62,6 +62,7 @@ def test_a_closed_case_is_erased_after_its_time_and_its_reporter_after_theirs(ex
         "audit_entry",
         "installation",
         "vendor_copy",
+        "code_tries",
     }
 
 
