@@ -193,6 +193,10 @@ class Network:
             self._both = tf.function(self._seen, input_signature=_states(), autograph=False)
             self._odds = tf.function(self._judged, input_signature=_states(), autograph=False)
 
+    def get_ready(self) -> None:
+        """TensorFlow takes seconds over the first text it is given: not over a reporter's."""
+        self.rows(["ready"]), self.read(["ready"]), self.odds(["ready"])
+
     def rows(self, texts: Sequence[str]) -> np.ndarray:
         """One row of WIDTH numbers a text, each of length one, by the encoder as it came."""
         states, mask = self.tokens.embed(texts)

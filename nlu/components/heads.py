@@ -114,7 +114,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
             names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
             with np.load(folder / "weights.npz") as numbers:
                 heads._take({name: numbers[name] for name in numbers.files}, names)
-        encode(["ready"], USE), e5.network().rows(["ready"])  # the weights load with the model, not with the first reporter's text
+        encode(["ready"], USE), e5.network().get_ready()  # the weights load with the model, not with the first reporter's text
         return heads
 
     def process(self, messages: list[Message]) -> list[Message]:
