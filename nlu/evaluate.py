@@ -17,15 +17,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import regex
-from rasa.core.agent import Agent
-from rasa.shared.utils.io import read_yaml_file
-from rasa.utils.log_utils import configure_structlog
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from components import TENSORFLOW  # noqa: E402 - a file of ours, found only from here on
+
+os.environ.update(TENSORFLOW)  # as the service runs it
+
+import numpy as np  # noqa: E402
+import regex  # noqa: E402
+from rasa.core.agent import Agent  # noqa: E402
+from rasa.shared.utils.io import read_yaml_file  # noqa: E402
+from rasa.utils.log_utils import configure_structlog  # noqa: E402
+
 from components.folding import fold  # noqa: E402
-from components.languages import USE_LANGUAGES  # noqa: E402 - a file of ours, found only from here on
+from components.languages import USE_LANGUAGES  # noqa: E402
 from components.lexicon import INDICATORS, STRANDS, Lexicon  # noqa: E402
 from components.told import FACTS, MARKS  # noqa: E402
 

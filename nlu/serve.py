@@ -6,8 +6,9 @@ Rasa takes its token only as an argument, and every account of a machine can rea
 import os
 import sys
 
-for name, value in (("TF_ENABLE_ONEDNN_OPTS", "0"), ("TF_NUM_INTRAOP_THREADS", "1"), ("TF_NUM_INTEROP_THREADS", "1")):
-    os.environ.setdefault(name, value)  # measured: quicker for single short texts, and the second core belongs to the rest of the house
+from components import TENSORFLOW
+
+os.environ.update(TENSORFLOW)
 os.environ["LOG_LEVEL"] = "INFO"  # whatever an operator wishes: at DEBUG Rasa writes every text it is asked about into its log
 model, port = sys.argv[1:3]
 sys.argv = ["rasa", "run", "--enable-api", "-m", model, "-i", "127.0.0.1", "-p", port, "-t", os.environ["TELLONCE_NLU_TOKEN"]]

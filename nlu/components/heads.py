@@ -37,7 +37,6 @@ _OUR_FILES = ("bias.yml", "incidents.yml", "lexicon.yml", "statements.yml", "tol
 _KEPT = _ROOT / ".rasa"  # rows of training sentences, so that training again takes seconds
 _LONGEST_READ = 4_000  # code points looked at: the service sends no more
 _SURELY_NO_REPORT = 0.8  # so sure of another intent, and no word of the lists: the slower heads have nothing to look for
-_SOME = 4  # of the accounts are enough to know a report from a short answer
 _LETTER = regex.compile(r"\p{L}")
 _FACTS_TOLD = regex.compile(r" #([-wpointdg]+)$")
 _MARKS = regex.compile(r"\[\[(.+?)\]\]| #[-wpointdg]+$")
@@ -89,7 +88,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
         asked = intent_examples(self._config)
         reports = [(example.text, "report", example.language) for example in accounts]
         self._languages = Languages.learn(_by_language([*asked, *reports]))
-        self._intents = intents.train([*asked, *reports[::_SOME]], _KEPT)
+        self._intents = intents.train([*asked, *reports], _KEPT)
         no_report = [Example(text, frozenset(), language) for text, intent, language in asked if intent != "report"]
         self._weights = bias.train([*accounts, *no_report], development(self._config), self._lexicon, _KEPT)
         self._incidents = Incidents.learn(_of_each_language(self._config, "incidents.yml", "incidents"), _KEPT)

@@ -13,7 +13,7 @@ from components.encoder import E5, USE, encode_training
 from components.languages import USE_LANGUAGES
 
 _STRICTNESS = 0.03
-_REPORT_COUNTS = 0.2  # accounts outnumber all other sentences: counted fully, every doubt would be a report
+_REPORT_COUNTS = 0.05  # accounts outnumber all other sentences: counted fully, every doubt would be a report
 LONGEST = 200  # code points: what somebody wants is said at the beginning
 
 
