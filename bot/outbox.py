@@ -151,14 +151,22 @@ def _hand_over(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing
 
 
 def _found_after_a_lost_answer(store: Store, channel: Channel, outgoing: Outgoing) -> str | None:
-    """An earlier try may have reached the vendor although we never heard so: what it has and we do not know of is this text."""
+    """An earlier try may have reached the vendor although we never heard so: what it has and we do not know of is this text.
+
+    Texts to one reporter go in order, so this one stands at the vendor behind every text we know of: what is older is a second
+    copy of an earlier text, or one that was taken back on its way, even where its words are the same. That holds whatever our own
+    clock says; only how long ago this text was made is asked of it.
+    """
     if outgoing.attempts == 1:
         return None
-    for external_id in channel.find_sent(outgoing.message, outgoing.made_at - CLOCKS_DIFFER):
+    age = max(clock.now() - outgoing.made_at, timedelta(0))
+    for found in channel.find_sent(outgoing.message, age + CLOCKS_DIFFER):
         with store.reading() as db:
-            found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
-            if db.one(sa.select(_message.id).where(_message.external_id == found_by)) is None:
-                return external_id
+            found_by = db.vault.index(f"{outgoing.channel}\0{found.external_id}", "vendor id")
+            if db.one(sa.select(_message.id).where(_message.external_id == found_by)):
+                return None
+        if found.is_this:
+            return found.external_id
     return None
 
 
