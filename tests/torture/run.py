@@ -103,6 +103,8 @@ def run(plan: Plan, folder: Path) -> Outcome:
     outcome, began = Outcome(plan.seed), time.monotonic()
     with ExitStack() as stack:
         people = stack.enter_context(town())
+        # Where a machine's own clock counts, one that jumps by a day closes WhatsApp's window, and answers wait behind it.
+        people.has_whatsapp = bool(plan.postgres)
         if plan.has_small_disk:
             stack.enter_context(disk.small_disk(folder / "var"))
         store = app.set_up_store(Settings(data_dir=folder / "var", database_url=plan.postgres))
@@ -424,7 +426,7 @@ def _wrong_copies(
         yield f"{len(unknown) - len(copies)} texts arrived that nobody wrote"
     # Telegram cannot be asked what it has after a lost answer; a worker that stands still in the middle of a send goes on; and a
     # machine whose clock was wrong asks Twilio for the wrong hour.
-    if copies and phone.channel == "sms" and not (outcome.pauses or is_one_clock):
+    if copies and phone.channel != "telegram" and not (outcome.pauses or is_one_clock):
         yield f"{len(copies)} answers went out twice"
     outcome.twice += len(copies)
 
