@@ -375,7 +375,7 @@ class _Reporter:
             if len(self._phone.arrived()) > heard:
                 time.sleep(0.2)  # an answer may be two texts
                 return self._phone.arrived()[-1].text
-            time.sleep(0.05)
+            time.sleep(0.2)
         return None
 
 
