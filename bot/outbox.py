@@ -171,7 +171,7 @@ def _found_after_a_lost_answer(store: Store, channel: Channel, outgoing: Outgoin
 
 
 def claim_next(store: Store, channels: Mapping[str, Channel]) -> Outgoing | None:
-    """Take the first text whose sender is free, or will be in a moment: answers before check-ins, else the longest due."""
+    """Take the first text whose sender is free, or will be in a moment: what was left behind, then answers, then check-ins."""
     while True:
         with store.reading() as db:  # a cheap look without the write lock
             if db.execute(_ANY_DUE, _moments()).scalar() is None:
@@ -313,8 +313,8 @@ _IS_FIRST = ~sa.exists().where(
 _FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(1).with_for_update(skip_locked=True)
 # One state at a time, so that an index gives the order and the first row is enough however long the line is.
 _IN_TURN = (
+    _FIRST_DUE.where(_message.state == "sending"),  # what a dead worker left: behind the others it would wait until nobody writes
     _FIRST_DUE.where(_message.state == "queued", _message.author != "check_in"),
-    _FIRST_DUE.where(_message.state == "sending"),  # what a dead worker left
     _FIRST_DUE.where(_message.state == "queued", _message.author == "check_in"),
 )
 _WANTED = sa.select(_message.id).where(_message.id == sa.bindparam("taken"), _message.state == "sending")
