@@ -174,12 +174,14 @@ def claim_next(store: Store, channels: Mapping[str, Channel]) -> Outgoing | None
     """Take the first text whose sender is free, or will be in a moment: what was left behind, then answers, then check-ins."""
     while True:
         with store.reading() as db:  # a cheap look without the write lock
-            if db.execute(_ANY_DUE, _moments()).scalar() is None:
+            due = db.execute(_ANY_DUE, _moments()).one()
+            if due == (None, None):
                 return None
+        in_turn = _IN_TURN if due.left else _IN_TURN[1:]
         with store.transaction() as db:
             for _ in range(AT_ONCE):
                 now = _moments()
-                found = next((found for which in _IN_TURN if (found := db.execute(which, now).scalar())), None)
+                found = next((found for which in in_turn if (found := db.execute(which, now).scalar())), None)
                 if found is None:
                     return None
                 if outgoing := _taken(db, found, channels):
@@ -302,7 +304,10 @@ _DUE = sa.select(_message.id).where(
     lease_is_free(_message.leased_until, _now),
     sa.or_(_message.waits_for.is_(None), ~_IS_BUSY),
 )
-_ANY_DUE = _DUE.where(_message.state.in_(("queued", "sending"))).limit(1)
+_ANY_DUE = sa.select(
+    _DUE.where(_message.state == "sending").limit(1).scalar_subquery().label("left"),
+    _DUE.where(_message.state == "queued").limit(1).scalar_subquery().label("queued"),
+)
 _earlier = _table.alias()
 _IS_FIRST = ~sa.exists().where(
     _earlier.c.reporter_id == _message.reporter_id,
