@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 import regex
@@ -55,6 +55,14 @@ class OutgoingMessage:
     address: str
     text: str
     choices: Sequence[Choice] = field(default=())
+
+
+@dataclass(frozen=True)
+class Found:
+    """A text the vendor has for an address: ``Found("SM9f…", is_this=True)``, as its words are those that were looked for."""
+
+    external_id: str
+    is_this: bool
 
 
 DeliveryState = Literal["sent", "delivered", "read", "failed", "stopped", "closed"]
@@ -133,10 +141,10 @@ class Channel(Protocol):
         """
         ...
 
-    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
-        """The vendor's ids of texts like this one it took ``since`` then; none where a vendor cannot be asked.
+    def find_sent(self, message: OutgoingMessage, within: timedelta) -> Sequence[Found]:
+        """Our texts to this one's address, newest first, of the time ``within`` until now by the vendor's own clock.
 
-        Raises TransportError.
+        None where a vendor cannot be asked. Raises TransportError.
         """
         ...
 

@@ -50,11 +50,12 @@ def _while(condition: str) -> dict[str, Any]:
 
 
 class Installation(SQLModel, table=True):
-    """One row: which service key is this database's own (a keyed hash), and the version it has reached."""
+    """One row: which service key is this database's own (a keyed hash), the version it has reached, and when `work` ran last."""
 
     id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     key_check: bytes
     key_version: int
+    seen_at: datetime | None = _when()
 
 
 # -- teams and caseworkers -----------------------------------------------------------------------------------------------------

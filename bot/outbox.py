@@ -151,27 +151,37 @@ def _hand_over(store: Store, channels: Mapping[str, Channel], outgoing: Outgoing
 
 
 def _found_after_a_lost_answer(store: Store, channel: Channel, outgoing: Outgoing) -> str | None:
-    """An earlier try may have reached the vendor although we never heard so: what it has and we do not know of is this text."""
+    """An earlier try may have reached the vendor although we never heard so: what it has and we do not know of is this text.
+
+    Texts to one reporter go in order, so this one stands at the vendor behind every text we know of: what is older is a second
+    copy of an earlier text, or one that was taken back on its way, even where its words are the same. That holds whatever our own
+    clock says; only how long ago this text was made is asked of it.
+    """
     if outgoing.attempts == 1:
         return None
-    for external_id in channel.find_sent(outgoing.message, outgoing.made_at - CLOCKS_DIFFER):
+    age = max(clock.now() - outgoing.made_at, timedelta(0))
+    for found in channel.find_sent(outgoing.message, age + CLOCKS_DIFFER):
         with store.reading() as db:
-            found_by = db.vault.index(f"{outgoing.channel}\0{external_id}", "vendor id")
-            if db.one(sa.select(_message.id).where(_message.external_id == found_by)) is None:
-                return external_id
+            found_by = db.vault.index(f"{outgoing.channel}\0{found.external_id}", "vendor id")
+            if db.one(sa.select(_message.id).where(_message.external_id == found_by)):
+                return None
+        if found.is_this:
+            return found.external_id
     return None
 
 
 def claim_next(store: Store, channels: Mapping[str, Channel]) -> Outgoing | None:
-    """Take the first text whose sender is free, or will be in a moment: answers before check-ins, else the longest due."""
+    """Take the first text whose sender is free, or will be in a moment: what was left behind, then answers, then check-ins."""
     while True:
         with store.reading() as db:  # a cheap look without the write lock
-            if db.execute(_ANY_DUE, _moments()).scalar() is None:
+            due = db.execute(_ANY_DUE, _moments()).one()
+            if due == (None, None):
                 return None
+        in_turn = _IN_TURN if due.left else _IN_TURN[1:]
         with store.transaction() as db:
             for _ in range(AT_ONCE):
                 now = _moments()
-                found = next((found for which in _IN_TURN if (found := db.execute(which, now).scalar())), None)
+                found = next((found for which in in_turn if (found := db.execute(which, now).scalar())), None)
                 if found is None:
                     return None
                 if outgoing := _taken(db, found, channels):
@@ -294,7 +304,10 @@ _DUE = sa.select(_message.id).where(
     lease_is_free(_message.leased_until, _now),
     sa.or_(_message.waits_for.is_(None), ~_IS_BUSY),
 )
-_ANY_DUE = _DUE.where(_message.state.in_(("queued", "sending"))).limit(1)
+_ANY_DUE = sa.select(
+    _DUE.where(_message.state == "sending").limit(1).scalar_subquery().label("left"),
+    _DUE.where(_message.state == "queued").limit(1).scalar_subquery().label("queued"),
+)
 _earlier = _table.alias()
 _IS_FIRST = ~sa.exists().where(
     _earlier.c.reporter_id == _message.reporter_id,
@@ -305,8 +318,8 @@ _IS_FIRST = ~sa.exists().where(
 _FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(1).with_for_update(skip_locked=True)
 # One state at a time, so that an index gives the order and the first row is enough however long the line is.
 _IN_TURN = (
+    _FIRST_DUE.where(_message.state == "sending"),  # what a dead worker left: behind the others it would wait until nobody writes
     _FIRST_DUE.where(_message.state == "queued", _message.author != "check_in"),
-    _FIRST_DUE.where(_message.state == "sending"),  # what a dead worker left
     _FIRST_DUE.where(_message.state == "queued", _message.author == "check_in"),
 )
 _WANTED = sa.select(_message.id).where(_message.id == sa.bindparam("taken"), _message.state == "sending")

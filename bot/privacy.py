@@ -126,11 +126,17 @@ class IdsOnly(logging.Formatter):
         return super().formatMessage(record)
 
 
+NO_ROOM = ("53100", "SQLITE_FULL")  # as PostgreSQL and SQLite call it
+
+
 def what_failed(error: BaseException) -> str:
     """Where an exception came from, without its text, which may hold a reporter's words: ``KeyError at cases.py:41``."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{PurePath(f.filename).name}:{f.lineno}" for f in reversed(frames[-3:]))
-    return f"{type(error).__name__} at {where}"
+    said = getattr(error, "orig", None)  # what the database's own library raised
+    code = getattr(said, "sqlstate", None) or getattr(said, "sqlite_errorname", None)
+    why = " (the disk of the database is full: make room, and it goes on by itself)" if code in NO_ROOM else ""
+    return f"{type(error).__name__}{why} at {where}"
 
 
 def quiet_logs(level: int = logging.INFO) -> None:

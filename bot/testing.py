@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
 from functools import cache
 from itertools import count
 
 from bot import inbox, outbox
 from bot.conversation import Conversation
 from bot.effects import Voice
-from bot.messages import IncomingMessage, Media, OutgoingMessage, Rate, TransportError
+from bot.messages import Found, IncomingMessage, Media, OutgoingMessage, Rate, TransportError
 from bot.store import Store
 from bot.understanding import SILENT, Nlu, Understanding
 from flows import engine
@@ -40,9 +40,10 @@ class FakeChannel:
         self.sent.append(message)
         return f"{self.name}-out-{next(self._ids)}"
 
-    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
-        """The ids of every text like this one, whenever it was sent."""
-        return [f"{self.name}-out-{n}" for n, sent in enumerate(self.sent, start=1) if sent == message]
+    def find_sent(self, message: OutgoingMessage, within: timedelta) -> Sequence[Found]:
+        """Every text to this address, newest first, whenever it was sent."""
+        theirs = [(n, sent) for n, sent in enumerate(self.sent, start=1) if sent.address == message.address]
+        return [Found(f"{self.name}-out-{n}", is_this=sent == message) for n, sent in reversed(theirs)]
 
     def fetch(self, reference: str, limit: int) -> bytes:
         """One of ``files``. Raises the next of ``failures``, if there is one."""

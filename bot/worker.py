@@ -82,6 +82,7 @@ class Worker:
         self._texts_came = threading.Event()
         self._texts_to_send = threading.Event()
         self._watch = wrong_times.Watch()
+        self._doubt = wrong_times.Doubt()
 
     def run(self) -> None:
         """Work until stopped. On SQLite, where there is one worker, what a dead one held is taken up at once."""
@@ -302,10 +303,14 @@ class Worker:
             return outbox.forget_addresses(db)
 
     def erase_expired(self) -> int:
+        """Erase what nobody finished, unless the clock is in doubt. Returns how many conversations."""
+        with self._store.transaction() as db:
+            staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
+        if not self._doubt.may_erase(self._store):
+            return 0
         if self._store.vault.days:
             self._store.vault.days.destroy_before((now() - sessions.UNFINISHED_LIVES - timedelta(days=1)).date())
         with self._store.transaction() as db:
-            staff.end_idle_sessions(db, timedelta(minutes=self._settings.session_idle_minutes))
             self._conversation.offer_again(db)
             windows.erase_late(db)
             attachments.erase_without_case(db)
@@ -318,6 +323,8 @@ class Worker:
         return mended
 
     def purge(self) -> retention.Erased:
+        if not self._doubt.may_erase(self._store):
+            return retention.Erased()
         limits = retention.Limits(timedelta(days=self._settings.case_days), timedelta(days=self._settings.reporter_days))
         return retention.purge(self._store, limits)
 

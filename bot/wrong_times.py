@@ -1,7 +1,8 @@
-"""What a clock that was wrong for a while leaves behind: leases and waits that would last for days once it is right again."""
+"""What a wrong clock must not do: leave leases and waits that last for days, or erase what it only seems to be time for."""
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from typing import Any
@@ -9,12 +10,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import clock, inbox, outbox
-from bot.models import Message, Sender, VendorCopy, WorkingCopy
+from bot.models import Installation, Message, Sender, VendorCopy, WorkingCopy
 from bot.store import Store, Transaction
+
+log = logging.getLogger(__name__)
 
 A_JUMP = timedelta(seconds=2)  # clocks that are put right little by little move less between two looks
 LONGEST_WAIT = timedelta(seconds=inbox.LONGEST_WAIT)
+LONG_AWAY = timedelta(days=1)
+DOUBTED_FOR = timedelta(hours=12)
+NOTED_EVERY = timedelta(hours=1)
 
+_installation: Any = Installation.__table__.c  # type: ignore[attr-defined]
 _message: Any = Message.__table__.c  # type: ignore[attr-defined]
 _sender: Any = Sender.__table__.c  # type: ignore[attr-defined]
 _copy: Any = VendorCopy.__table__.c  # type: ignore[attr-defined]
@@ -38,6 +45,41 @@ class Watch:
             mended = mend(db)
         self._is_to_mend = False
         return mended
+
+
+class Doubt:
+    """Whether the clock may erase: what a wrong one erases cannot be had back.
+
+    Where more than a day went by since the time that the database has seen last, `work` was off for long or the clock was put
+    ahead. Such a clock is believed once this process has run for ``doubted_for``: until then somebody can put it right.
+    """
+
+    def __init__(self, doubted_for: timedelta = DOUBTED_FOR) -> None:
+        self._doubted_for = doubted_for
+        self._since: float | None = None
+
+    def may_erase(self, store: Store) -> bool:
+        """Notes the time in the database, now and then, unless it is in doubt."""
+        now = clock.now()
+        with store.reading() as db:
+            seen = db.execute(sa.select(_installation.seen_at)).scalar()
+        if seen is not None and now > seen + LONG_AWAY and self._is_in_doubt(now - seen):
+            return False
+        self._since = None
+        if seen is None or abs(now - seen) > NOTED_EVERY:
+            with store.transaction() as db:
+                db.execute(sa.update(Installation).values(seen_at=now))
+        return True
+
+    def _is_in_doubt(self, away: timedelta) -> bool:
+        if self._since is None:
+            self._since = time.monotonic()
+            log.error(
+                "by the clock Tellonce has not run for %d days: nothing is erased for %d hours; put the clock right if it is wrong",
+                away.days,
+                self._doubted_for.total_seconds() // 3600,
+            )
+        return time.monotonic() - self._since < self._doubted_for.total_seconds()
 
 
 def _ahead() -> timedelta:

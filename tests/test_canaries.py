@@ -23,8 +23,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from bot import app, cases, keys, processes, staff, unmasking
-from bot.models import Case
+from bot import app, attachments, cases, examples, keys, processes, staff, unmasking
+from bot.messages import Media
+from bot.models import Attachment, Case
 from bot.privacy import TeamOpener
 from bot.settings import Settings
 from bot.store import Store
@@ -32,7 +33,7 @@ from bot.testing import FakeNlu, FakeTranslator
 from bot.understanding import Understanding
 from bot.worker import Worker
 from tests.canaries import Canaries, with_descendants
-from tests.exchange import STORY, VICTIM, open_exchange
+from tests.exchange import STORY, VICTIM, open_exchange, rows
 from tests.standins import post
 from tests.standins.telegram_api import SECRET, TOKEN, TelegramApi
 from tests.standins.twilio_api import TwilioApi
@@ -53,6 +54,10 @@ WORDS = {
     "telegram last name": "Wiesenvögelchen",
     "telegram username": "kleinerfuchs77",
     "half a story": "Segelfalter",
+    "picture": "Nachtpfauenauge",
+    "paper": "Taubenschwänzchen",
+    "telegram picture": "Totenkopfschwärmer",
+    "caption": "Schachbrettfalter",
     "note": "Trauermantel",
     "reply": "Bläuling",
     "number": PHONE[1:],
@@ -114,6 +119,16 @@ class House:
         headers = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": SECRET}
         assert post(f"{self.url}/telegram", body, headers)[0] == 200
         _until(lambda: len(self.telegram.to(TELEGRAM)) > heard, "Telegram was not answered")
+
+    def sends_files(self) -> None:
+        """A picture and a paper by SMS, a picture on Telegram; until all are fetched."""
+        picture, paper, other = (b"\xff\xd8\xff " + WORDS[one].encode() * 50 for one in ("picture", "paper", "telegram picture"))
+        files = (("image/jpeg", picture), ("application/pdf", paper))
+        assert self.twilio.deliver_media(PHONE, WORDS["caption"], *files, url=f"{self.url}/sms").status == 200
+        assert self.telegram.photo(TELEGRAM, WORDS["caption"], other) == 200
+        store = app.set_up_store(Settings(data_dir=self.folder / "var", database_url=self.environment["TELLONCE_DATABASE_URL"]))
+        _until(lambda: [one.state for one in rows(store, Attachment)] == ["kept"] * 3, "the files were not fetched")
+        store.engine.dispose()
 
     def reports(self) -> str:
         """A whole report by SMS; its receipt."""
@@ -203,22 +218,28 @@ class Console:
     def page(self) -> str:
         return self._client.get(f"/cases/{self.case}").text
 
+    def files(self) -> bytes:
+        found = re.findall(r'"(/cases/[0-9a-f-]{36}/files/[0-9a-f-]{36})"', self.page())
+        return b"".join(self._client.get(one).content for one in dict.fromkeys(found))
+
     def close(self) -> None:
         self._client.close()
 
 
 def _live(house: House) -> None:
-    """All that people do: three channels, a receipt used from another phone, a caseworker at work, and crashes."""
+    """All that people do: three channels, files, a receipt used from another phone, a caseworker at work, and crashes."""
     receipt = house.reports()
     house.words |= {"receipt": receipt, "receipt digits": receipt.replace(" ", "")}
     house.says(PHONE, f"{WORDS['later']}, one more thing")
     house.says(f"whatsapp:{WHATSAPP}", f"{STORY} {WORDS['whatsapp story']}")
     house.says(f"whatsapp:{WHATSAPP}", receipt)
     house.says_on_telegram(f"{STORY} {WORDS['telegram story']}", 1)
+    house.sends_files()
     console = Console(house)
     try:
         assert WORDS["story"] in console.page()  # she, and nobody else, reads it
         console.send("claim")
+        assert WORDS["picture"].encode() in console.files() and WORDS["paper"].encode() in console.files()
         console.send("note", text=WORDS["note"])
         heard = len(house.twilio.to(PHONE))
         console.send("reply/send", id=str(uuid4()), to="en", text=WORDS["reply"])
@@ -325,14 +346,15 @@ def _answers(asked: httpx.Client) -> bool:
 # -- sealed texts --------------------------------------------------------------------------------------------------------------
 
 
-SEALED = {"report", "perception", "suggestion", "decision", "case_message", "sealed_translation", "case_action", "unmasking"}
-
-
 def test_a_sealed_text_opens_in_no_other_row_case_or_table(tmp_path: Path) -> None:
     nlu = FakeNlu({STORY: Understanding("report", 0.9)})
     with open_exchange(tmp_path, nlu) as exchange:
         for number in (1, 2):
-            exchange.reports(address=f"+44770090000{number}").says("and one more thing")
+            caller = exchange.reports(address=f"+44770090000{number}")
+            caller.says("and one more thing")
+            exchange.channel.files["picture"] = b"a picture"
+            caller.says("", media=[Media("picture", "image/jpeg")])
+            attachments.fetch_due(exchange.store, {"sms": exchange.channel})
             case = exchange.claims()
             exchange.replies(case, "We are here")
             _at_the_desk(exchange.store, exchange.desk, case)
@@ -346,8 +368,7 @@ def test_a_sealed_text_opens_in_no_other_row_case_or_table(tmp_path: Path) -> No
                 settings.model_copy(update={"working_language": "pt"}),
             ).process_copies()
         boxes = list(_sealed(exchange.store))
-        tables = {table for table, _, _, _ in boxes}
-        assert tables >= SEALED
+        assert {table for table, _, _, _ in boxes} == {*_tables_with_sealed_texts(), "attachment_content"}
         opener: TeamOpener = exchange.desk.opener
         for table, row, team_key, sealed in boxes:
             opener.open(sealed, team_key, table, row)  # at its own place it does
@@ -362,6 +383,8 @@ def _at_the_desk(store: Store, desk: Any, case: Any) -> None:
         cases.add_note(db, desk, case, "a note")
         cases.decide(db, desk, case, ["religion"], "a reason")
         unmasking.ask(db, desk, case, "a reason")
+        examples.note_consent(db, desk, case, "yes, you may")
+        examples.approve(db, desk, case, examples.Approved("He shouted at me", "en", ("religion",), ()))
 
 
 def _sealed(store: Store) -> Iterator[tuple[str, Any, Any, bytes]]:
@@ -370,6 +393,8 @@ def _sealed(store: Store) -> Iterator[tuple[str, Any, Any, bytes]]:
             if table.name in _tables_with_sealed_texts():
                 for row in db.execute(sa.select(table).where(table.c.sealed.is_not(None))):
                     yield table.name, row.id, row.team_key_id, row.sealed
+                    if table.name == "attachment":
+                        yield "attachment_content", row.id, row.team_key_id, row.content
 
 
 def _tables_with_sealed_texts() -> set[str]:

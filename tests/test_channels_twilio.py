@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from bot import clock, inbox, outbox
 from bot.channels import MAX_BODY
 from bot.channels.twilio_sms import (
     IncompleteForm,
@@ -23,13 +24,16 @@ from bot.channels.twilio_sms import (
     parse_status,
     routes,
 )
-from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError, split_text
+from bot.messages import Delivery, Found, IncomingMessage, OutgoingMessage, Rate, TransportError, split_text
+from bot.store import Store
+from tests.exchange import employ
 from tests.standins import post, served
 from tests.standins.twilio_api import ACCOUNT_SID, AUTH_TOKEN, NUMBER, Trouble, TwilioApi
 
 ROSA = "+447700900123"
 STORY = "Bateram-me no autocarro 73"
 SIGNED = "X-Twilio-Signature"
+A_MINUTE = timedelta(minutes=1)
 
 
 @dataclass
@@ -283,15 +287,100 @@ def test_a_passing_trouble_means_later(line: Line, trouble: Trouble, code: str, 
 
 
 def test_a_text_that_went_out_without_an_answer_is_found_again(line: Line) -> None:
-    before = datetime.now(UTC) - timedelta(seconds=2)
     message = OutgoingMessage(ROSA, "Obrigado.")
-    assert line.channel.find_sent(message, before) == []
+    assert line.channel.find_sent(message, A_MINUTE) == []
     line.twilio.fail_next("drop_after_storing")
     with pytest.raises(TransportError):
         line.channel.send(message)
-    assert line.channel.find_sent(message, before) == [line.twilio.sent[0].sid]
-    assert line.channel.find_sent(OutgoingMessage(ROSA, "Outra coisa."), before) == []
-    assert line.channel.find_sent(message, before + timedelta(hours=1)) == []
+    line.channel.send(OutgoingMessage("+447700900999", "Obrigado."))
+    other = line.channel.send(OutgoingMessage(ROSA, "Outra coisa."))
+    assert line.channel.find_sent(message, A_MINUTE) == [Found(other, False), Found(line.twilio.sent[0].sid, True)]
+    line.twilio.sent[0].sent_at -= timedelta(hours=1)
+    assert line.channel.find_sent(message, A_MINUTE) == [Found(other, False)]
+
+
+def test_how_long_ago_a_text_was_taken_is_told_by_twilios_clock_however_wrong_ours_is(line: Line) -> None:
+    taken = line.channel.send(OutgoingMessage(ROSA, "Obrigado."))
+    for wrong in (timedelta(hours=-1), timedelta(days=1)):
+        with clock.frozen(datetime.now(UTC) + wrong):
+            assert line.channel.find_sent(OutgoingMessage(ROSA, "Obrigado."), A_MINUTE) == [Found(taken, True)]
+            line.twilio.sent[0].sent_at -= timedelta(minutes=5)
+            assert line.channel.find_sent(OutgoingMessage(ROSA, "Obrigado."), A_MINUTE) == []
+            line.twilio.sent[0].sent_at += timedelta(minutes=5)
+
+
+WHERE = "Where did it happen?"
+
+
+class Machine:
+    """A machine with a clock that may be wrong, which writes to one reporter."""
+
+    def __init__(self, store: Store, line: Line, move: Callable[[datetime], None]) -> None:
+        self._store, self._line, self._move, self._later = store, line, move, timedelta(0)
+        employ(store)
+        with store.transaction() as db:
+            inbox.accept(db, IncomingMessage("sms", ROSA, STORY, "SM1"))
+            message = inbox.claim_next(db)
+            assert message is not None
+            inbox.finish(db, message.id)
+            self._reporter = message.reporter_id
+
+    def is_wrong_by(self, hours: int) -> None:
+        """Some seconds pass as well, so that what failed is tried again."""
+        self._later += timedelta(seconds=3)
+        self._move(datetime.now(UTC) + timedelta(hours=hours) + self._later)
+
+    def puts(self, text: str) -> None:
+        with self._store.transaction() as db:
+            outbox.put(db, self._reporter, text, author="bot")
+
+    def sends(self) -> int:
+        return outbox.send_due(self._store, {"sms": self._line.channel})
+
+    def takes_back(self) -> None:
+        with self._store.transaction() as db:
+            outbox.cancel_queued(db, self._reporter)
+
+
+@pytest.fixture
+def machine(line: Line, sqlite_store: Store) -> Iterator[Machine]:
+    line.channel.rate = Rate()
+    with clock.frozen(datetime.now(UTC)) as move:
+        yield Machine(sqlite_store, line, move)
+
+
+def test_a_second_copy_of_an_earlier_text_is_not_taken_for_a_lost_one_however_wrong_the_clock_is(
+    line: Line, machine: Machine
+) -> None:
+    line.twilio.fail_next("drop_after_storing")
+    machine.puts(WHERE)
+    assert machine.sends() == 0
+    line.twilio.sent[0].sent_at -= timedelta(minutes=10)  # it is not found by a clock that was put back, and goes out once more
+    machine.is_wrong_by(0)
+    assert machine.sends() == 1
+    machine.puts("Who was it?")
+    assert machine.sends() == 1
+    line.twilio.fail_next("unavailable")
+    machine.puts(WHERE)
+    assert machine.sends() == 0
+    machine.is_wrong_by(1)
+    assert machine.sends() == 1
+    assert line.twilio.to(ROSA) == [WHERE, WHERE, "Who was it?", WHERE]
+
+
+def test_a_text_taken_back_on_its_way_is_not_taken_for_a_later_one_by_a_clock_that_is_behind(line: Line, machine: Machine) -> None:
+    line.twilio.fail_next("drop_after_storing")
+    machine.puts(WHERE)
+    assert machine.sends() == 0
+    machine.takes_back()
+    line.twilio.sent[0].sent_at -= timedelta(minutes=10)
+    machine.is_wrong_by(-1)
+    machine.puts(WHERE)
+    line.twilio.fail_next("unavailable")
+    assert machine.sends() == 0
+    machine.is_wrong_by(-1)
+    assert machine.sends() == 1
+    assert line.twilio.to(ROSA) == [WHERE, WHERE]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +412,7 @@ def test_no_number_no_word_and_no_token_reach_a_log_or_an_exception(line: Line, 
     caplog.set_level(logging.DEBUG)
     line.twilio.deliver(ROSA, STORY, url=line.url + "/sms")
     line.channel.send(OutgoingMessage(ROSA, STORY))
-    line.channel.find_sent(OutgoingMessage(ROSA, STORY), datetime.now(UTC))
+    line.channel.find_sent(OutgoingMessage(ROSA, STORY), A_MINUTE)
     line.twilio.opted_out.add(ROSA)
     with pytest.raises(TransportError) as caught:
         line.channel.send(OutgoingMessage(ROSA, STORY))

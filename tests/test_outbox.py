@@ -158,6 +158,16 @@ def test_a_text_whose_sender_died_is_sent_when_its_lease_is_over(both: Store, ch
         assert send(both, channel) == 1
 
 
+def test_a_text_whose_sender_died_does_not_wait_until_the_line_is_empty(both: Store, channel: FakeChannel) -> None:
+    put(both, reporter(both, "+1"), "left behind")
+    assert outbox.claim_next(both, {}) is not None
+    with clock.frozen(clock.now() + outbox.LEASE + timedelta(seconds=1)):
+        for number in (2, 3):
+            put(both, reporter(both, f"+{number}"), "just written")
+        send(both, channel)
+    assert texts(channel) == ["left behind", "just written", "just written"]
+
+
 def test_a_channel_that_breaks_holds_up_nobody_and_shows_no_words(
     staffed: Store, channel: FakeChannel, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,10 +10,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from bot import clock, inbox, wrong_times
+from bot import clock, inbox, retention, rotation, wrong_times
 from bot import store as stores
+from bot.app import set_up_store
 from bot.messages import TransportError
-from tests.exchange import open_exchange
+from bot.models import FlowSession
+from bot.settings import Settings
+from bot.store import Store
+from bot.testing import FakeTelephone, FakeTranslator
+from bot.worker import Worker
+from tests.exchange import STORY, employ, open_exchange, rows
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 WRONG = NOW + timedelta(days=1)
@@ -71,6 +77,60 @@ def test_only_a_clock_that_was_put_back_is_mended_and_a_full_disk_only_puts_it_o
             watch.look(replace(exchange.store, engine=full_disk(tmp_path)))
         assert watch.look(exchange.store) == 2  # the lease, and the place in the line
         assert watch.look(exchange.store) == 0
+
+
+# -- a clock that is far ahead -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def house(store: Store) -> Store:
+    """A database that knows its key, and was seen at NOW."""
+    rotation.remember_key(store)
+    with clock.frozen(NOW):
+        assert wrong_times.Doubt().may_erase(store)
+    return store
+
+
+def test_a_clock_that_jumps_ahead_by_years_erases_nothing_while_it_is_in_doubt(
+    house: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    doubt = wrong_times.Doubt()
+    with clock.frozen(NOW + timedelta(days=3650)) as move:
+        assert not doubt.may_erase(house) and not doubt.may_erase(house)
+        assert not wrong_times.Doubt().may_erase(house)  # a process that is started again does not believe it either
+        assert "by the clock Tellonce has not run for 3650 days: nothing is erased for 12 hours" in caplog.text
+        move(NOW + timedelta(minutes=5))
+        assert doubt.may_erase(house)
+
+
+def test_after_a_long_time_off_the_clock_is_believed_once_it_has_lasted(house: Store) -> None:
+    with clock.frozen(NOW + timedelta(days=7)):
+        assert wrong_times.Doubt(timedelta(0)).may_erase(house)
+        assert wrong_times.Doubt().may_erase(house)
+
+
+def test_a_clock_that_only_goes_on_is_never_in_doubt(house: Store) -> None:
+    with clock.frozen(NOW) as move:
+        for hours in range(0, 72, 23):
+            move(NOW + timedelta(hours=hours))
+            assert wrong_times.Doubt().may_erase(house)
+
+
+def test_a_worker_whose_clock_is_years_ahead_keeps_day_keys_conversations_and_cases(tmp_path: Path) -> None:
+    with clock.frozen(NOW) as move:
+        settings = Settings(data_dir=tmp_path)
+        store = set_up_store(settings)
+        employ(store)
+        telephone = FakeTelephone(store)
+        telephone.caller().says(STORY)
+        worker = Worker(store, telephone.conversation, {}, telephone.nlu, FakeTranslator(), settings)
+        assert worker.erase_expired() == 0
+        kept = sorted(settings.day_keys.iterdir())
+        move(NOW + timedelta(days=3650))
+        assert worker.erase_expired() == 0 and worker.purge() == retention.Erased()
+        assert kept and sorted(settings.day_keys.iterdir()) == kept
+        assert [(one.is_over, one.body is None) for one in rows(store, FlowSession)] == [(False, False)]
+        store.engine.dispose()
 
 
 def full_disk(folder: Path) -> sa.Engine:

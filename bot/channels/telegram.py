@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -23,7 +23,7 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 from telegram.request import HTTPXRequest
 
 from bot.channels import Accept, RecordStanding, hand_over, read_body
-from bot.messages import IncomingMessage, Media, OutgoingMessage, Rate, Standing, TransportError
+from bot.messages import Found, IncomingMessage, Media, OutgoingMessage, Rate, Standing, TransportError
 
 os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns whenever Telegram asks us to wait
 
@@ -221,7 +221,7 @@ class TelegramChannel:
         if press_id := _answer(raw).get("callback_query_id"):
             self._call(lambda bot: bot.answer_callback_query(press_id))
 
-    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
+    def find_sent(self, message: OutgoingMessage, within: timedelta) -> Sequence[Found]:
         """Telegram cannot be asked: after a lost answer a text may come twice."""
         return ()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from itertools import count
 
-from bot.messages import OutgoingMessage, Rate, TransportError
+from bot.messages import Found, OutgoingMessage, Rate, TransportError
 
 
 class Terminal:
@@ -27,7 +27,7 @@ class Terminal:
         self.heard.append(message.text)
         return f"terminal-out-{next(self._ids)}"
 
-    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
+    def find_sent(self, message: OutgoingMessage, within: timedelta) -> Sequence[Found]:
         """Nothing said here is ever in doubt."""
         return ()
 

@@ -6,7 +6,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,8 +20,9 @@ from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-unty
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from bot import clock
 from bot.channels import Accept, RecordDelivery, hand_over, read_body
-from bot.messages import Delivery, DeliveryState, IncomingMessage, Media, OutgoingMessage, Rate, TransportError
+from bot.messages import Delivery, DeliveryState, Found, IncomingMessage, Media, OutgoingMessage, Rate, TransportError
 
 log = logging.getLogger(__name__)
 
@@ -187,10 +189,15 @@ class TwilioSms:
             raise TransportError("refused", "21617")
         return self._create(message.address, body=message.text)
 
-    def find_sent(self, message: OutgoingMessage, since: datetime) -> Sequence[str]:
-        """The MessageSids of this very text to this address, taken ``since`` (aware) or later. Raises TransportError."""
-        found = self._ask(lambda: self._client.messages.list(to=message.address, date_sent_after=since, limit=50))
-        return [str(m.sid) for m in found if m.body == message.text and str(m.direction).startswith("outbound")]
+    def find_sent(self, message: OutgoingMessage, within: timedelta) -> Sequence[Found]:
+        """What Twilio took for this address in the last time ``within``, newest first, by Twilio's clock. Raises TransportError.
+
+        Its filter by date is not used: it goes by the date of sending, which a text that still waits at Twilio has not got.
+        """
+        found = self._ask(lambda: self._client.messages.list(to=message.address, limit=50))
+        since = self._http.their_time() - within
+        ours = [m for m in found if str(m.direction).startswith("outbound") and (m.date_created or since) >= since]
+        return [Found(str(m.sid), is_this=m.body == message.text) for m in ours]
 
     def fetch(self, reference: str, limit: int) -> bytes:
         """A file that came with a text, from its MediaUrl, of at most ``limit`` bytes. Raises TransportError.
@@ -288,6 +295,7 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
     def __init__(self, api_url: str, timeout: float) -> None:
         super().__init__(timeout=timeout)
         self.api_url = api_url.rstrip("/")
+        self._date = ""  # of the last answer
         self.session.trust_env = not api_url  # a proxy of the environment must not catch what is meant for this machine
 
     def download(self, url: str, account: tuple[str, str], limit: int) -> bytes:
@@ -306,10 +314,18 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
                     raise TransportError("refused", "too large")
         return bytes(content)
 
+    def their_time(self) -> datetime:
+        """What time it was at Twilio when it answered last; ours where it did not say."""
+        try:
+            return parsedate_to_datetime(self._date)
+        except ValueError:
+            return clock.now()
+
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         if self.api_url:
             url = self.api_url + urlsplit(url)._replace(scheme="", netloc="").geturl()
         response = super().request(method, url, *args, **kwargs)
+        self._date = response.headers.get("Date", "")
         if response.status_code == 429 or response.status_code >= 500:
             retry_after = _seconds(response.headers.get("Retry-After"))
             raise TransportError("later", _code(response), retry_after, is_too_fast=response.status_code == 429)

@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot import app, cases
+from bot import app, cases, clock
 from bot.models import Address, Case, Message, Reporter
 from bot.settings import Settings
 from bot.store import Store
@@ -51,6 +51,7 @@ class Plan:
     at_once: int = 8
     texts_between: int = 10
     has_small_disk: bool = False  # SQLite: on a disk that fills up now and then
+    fill: Callable[[], None] | None = None  # PostgreSQL: fills its disk for a while
     has_networks: bool = False  # PostgreSQL: three machines, each cut off from it now and then
     minutes: float = 0.0  # after which no new conversation begins; 0: no limit
 
@@ -103,6 +104,8 @@ def run(plan: Plan, folder: Path) -> Outcome:
     outcome, began = Outcome(plan.seed), time.monotonic()
     with ExitStack() as stack:
         people = stack.enter_context(town())
+        # Where a machine's own clock counts, one that jumps by a day closes WhatsApp's window, and answers wait behind it.
+        people.has_whatsapp = bool(plan.postgres)
         if plan.has_small_disk:
             stack.enter_context(disk.small_disk(folder / "var"))
         store = app.set_up_store(Settings(data_dir=folder / "var", database_url=plan.postgres))
@@ -136,7 +139,7 @@ def _place(plan: Plan, folder: Path, people: Town, outcome: Outcome) -> Iterator
 
     def fill() -> None:
         outcome.full += 1
-        disk.fill(folder / "var")
+        plan.fill() if plan.fill else disk.fill(folder / "var")
 
     def counted(cut: Callable[[], None]) -> Callable[[], None]:
         def cut_off() -> None:
@@ -153,7 +156,7 @@ def _place(plan: Plan, folder: Path, people: Town, outcome: Outcome) -> Iterator
         with fault_proxy(f"{address.query['host']}/.s.PGSQL.5432") as proxy:
             through = f"postgresql://{address.username}@127.0.0.1:{proxy.port}/{address.database}"
             environment = {**people.environment(), "TELLONCE_DATABASE_URL": through}
-            yield Place([Machine("here", names, environment, clock="each")], proxy)
+            yield Place([Machine("here", names, environment, clock="each")], proxy, [fill] if plan.fill else ())
     else:
         yield Place([Machine("here", names, people.environment())], accidents=[fill] if plan.has_small_disk else ())
 
@@ -283,6 +286,7 @@ class _Reporter:
         for turn in range(30):
             answer = self._next(heard)
             if answer is None:
+                self.story.broke = f"text {len(self.story.sent)} was not answered: {self._waiting()}"
                 return
             heard = len(self._phone.arrived())
             if RECEIPT.search(answer):
@@ -311,20 +315,38 @@ class _Reporter:
         found_by = self._store.vault.index(f"{self._phone.channel}\0{self.story.sent[-1]}", "vendor id")
         handled = sa.select(_message.state).where(_message.external_id == found_by, _message.state != "waiting")
         end = time.monotonic() + PATIENCE
-        while True:
-            with self._store.reading() as db:
-                if db.execute(handled).scalar() is not None:
-                    return self._be_quiet(db)
+        while not self._once_it_is_there(lambda: self._is_quiet_since(handled)):
             if time.monotonic() > end:
                 raise TimeoutError("silence was not heard")
             time.sleep(0.2)
 
+    def _is_quiet_since(self, handled: Any) -> bool:
+        with self._store.reading() as db:
+            if db.execute(handled).scalar() is None:
+                return False
+            self._be_quiet(db)
+        return True
+
     def _be_claimed(self) -> None:
+        self._once_it_is_there(self._claim)
+        self.story.is_claimed = True
+
+    def _claim(self) -> None:
         with self._store.transaction() as db:
             case = db.execute(sa.select(_case.id).where(_case.reporter_id == _id_of(db, self._phone))).scalars().all()
             cases.claim(db, self._member.signed_in, case[0])
             self._be_quiet(db)
-        self.story.is_claimed = True
+
+    def _once_it_is_there(self, act: Callable[[], Any]) -> Any:
+        """The database may be away for a while, or have no room."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return act()
+            except sa.exc.OperationalError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
 
     def _be_quiet(self, db: Any) -> None:
         last = sa.select(_reporter.last_sequence).where(_reporter.id == _id_of(db, self._phone))
@@ -336,13 +358,24 @@ class _Reporter:
         self.story.sent.append(self._phone.write(text, time.monotonic() + PATIENCE))
         self._trouble.written()
 
+    def _waiting(self) -> str:
+        """What hangs: the last texts of this reporter, and by when they are held and due."""
+        now = clock.now()
+        with self._store.reading() as db:
+            mine = sa.select(*_message).where(_message.reporter_id == _id_of(db, self._phone)).order_by(_message.sequence.desc())
+            rows = db.execute(mine.limit(3)).all()
+        held = [(row.leased_until - now).total_seconds() if row.leased_until else None for row in rows]
+        due = [(row.due_at - now).total_seconds() for row in rows]
+        shown = zip(rows, held, due, strict=True)
+        return f"{now:%H:%M:%S} " + "; ".join(f"{r.direction} {r.state} try {r.attempts} held {h} due {d:.0f}" for r, h, d in shown)
+
     def _next(self, heard: int) -> str | None:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if len(self._phone.arrived()) > heard:
                 time.sleep(0.2)  # an answer may be two texts
                 return self._phone.arrived()[-1].text
-            time.sleep(0.05)
+            time.sleep(0.2)
         return None
 
 
@@ -424,7 +457,7 @@ def _wrong_copies(
         yield f"{len(unknown) - len(copies)} texts arrived that nobody wrote"
     # Telegram cannot be asked what it has after a lost answer; a worker that stands still in the middle of a send goes on; and a
     # machine whose clock was wrong asks Twilio for the wrong hour.
-    if copies and phone.channel == "sms" and not (outcome.pauses or is_one_clock):
+    if copies and phone.channel != "telegram" and not (outcome.pauses or is_one_clock):
         yield f"{len(copies)} answers went out twice"
     outcome.twice += len(copies)
 

@@ -87,6 +87,7 @@ class Town:
     carrier: Carrier
     messenger: Messenger
     urls: Callable[[], list[str]] = field(default=list)
+    has_whatsapp: bool = False
 
     def environment(self) -> dict[str, str]:
         """The variables by which Tellonce takes these for the vendors; nobody is paced."""
@@ -100,8 +101,10 @@ class Town:
         }
 
     def phone(self, number: int, chance: random.Random) -> Phone:
-        """A third of the people are on Telegram."""
-        return TelegramPhone(self, number, chance) if number % 3 == 2 else SmsPhone(self, number, chance)
+        """A third of the people are on Telegram, and a third on WhatsApp if it is there."""
+        if number % 3 == 2:
+            return TelegramPhone(self, number, chance)
+        return WhatsappPhone(self, number, chance) if number % 3 == 1 and self.has_whatsapp else SmsPhone(self, number, chance)
 
     def fail(self, chance: random.Random) -> None:
         """Each vendor fails a few times, in one of its ways; not more before that is over, or a text would wait for minutes."""
@@ -137,9 +140,11 @@ class Phone(Protocol):
 
 class SmsPhone:
     channel = "sms"
+    prefix = ""
+    path = "/sms"
 
     def __init__(self, town: Town, number: int, chance: random.Random) -> None:
-        self.address = f"+4477{number:08d}"
+        self.address = f"{self.prefix}+4477{number:08d}"
         self._town, self._chance = town, chance
 
     def arrived(self) -> list[Arrived]:
@@ -161,9 +166,15 @@ class SmsPhone:
     def _post(self, text: str, sid: str) -> bool:
         url = self._chance.choice(self._town.urls())
         try:
-            return self._town.carrier.deliver(self.address, text, sid, f"{url}/sms").status == 200
+            return self._town.carrier.deliver(self.address, text, sid, url + self.path).status == 200
         except HTTPException:  # killed in the middle of its answer
             return False
+
+
+class WhatsappPhone(SmsPhone):
+    channel = "whatsapp"
+    prefix = "whatsapp:"
+    path = "/whatsapp"
 
 
 class TelegramPhone:
