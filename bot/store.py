@@ -6,7 +6,7 @@ import fcntl
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -217,6 +217,16 @@ def next_sequence(db: Transaction, reporter: UUID) -> int:
     return number
 
 
+def hold_sequences(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, int]:
+    """The place of each reporter's last text; holds them all until the commit, in one order everywhere."""
+    return {row.id: row.last_sequence for row in db.execute(_HOLD_ALL, {"held": sorted(reporters)})}
+
+
+def keep_sequences(db: Transaction, last: Mapping[UUID, int]) -> None:
+    """Note the places that were given to texts of reporters whom hold_sequences() holds."""
+    db.execute(_KEEP, [{"held": reporter, "last": place} for reporter, place in last.items()])
+
+
 def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
     """Change a reporter, and say that the conversation moved on."""
     db.execute(_MOVE_ON, {"held": reporter, **changes})
@@ -238,6 +248,9 @@ def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
 _reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
 _ONE_REPORTER = sa.update(models.Reporter.__table__).where(_reporter.id == sa.bindparam("held"))  # type: ignore[attr-defined]
 _NEXT = _ONE_REPORTER.values(last_sequence=_reporter.last_sequence + 1).returning(_reporter.last_sequence)
+_HOLD_ALL = sa.select(_reporter.id, _reporter.last_sequence).where(_reporter.id.in_(sa.bindparam("held", expanding=True)))
+_HOLD_ALL = _HOLD_ALL.order_by(_reporter.id).with_for_update(key_share=True)
+_KEEP = _ONE_REPORTER.values(last_sequence=sa.bindparam("last"))
 _MOVE_ON = _ONE_REPORTER.values(revision=_reporter.revision + 1)
 _HOLD = _MOVE_ON.returning(*_reporter)
 
