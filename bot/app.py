@@ -45,6 +45,9 @@ class NumbersAndKeywords:
     def understand(self, text: str, language: str | None = None) -> Understanding:
         return SILENT
 
+    def would_ask(self, text: str, language: str | None = None) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class Parts:

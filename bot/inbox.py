@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from bot import clock, keys, vendor_copies
 from bot.messages import IncomingMessage, Media, NoRoom
 from bot.models import Address, Message, Reporter, Team
-from bot.store import Transaction, hold_sequences, keep_sequences, lease_is_free
+from bot.store import Transaction, hold_reporters, lease_is_free, next_sequence
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +78,13 @@ def accept_all(db: Transaction, texts: Sequence[IncomingMessage], *, is_full: bo
     found_by = [db.vault.index(f"{one.channel}\0{one.address}", "address") for one in texts]
     known = _find_or_name(db, dict(zip(found_by, texts, strict=True)))
     # Holding the reporters' rows first makes the order of sequence numbers the order of commits.
-    sequences = hold_sequences(db, {row.reporter_id for row in known.values()})
-    before = dict(sequences)
+    held = hold_reporters(db, {row.reporter_id for row in known.values()})
     stored_already = set(db.execute(_STORED, {"vendor_ids": list(set(vendor_ids))}).scalars())
     last_due: dict[UUID, datetime] = {}
-    if any(before.values()):
-        last_due = {row.id: row.due_at for row in db.execute(_LAST_DUE, {"reporters": list(before)}) if row.due_at}
+    if wrote_before := [row.id for row in held.values() if row.last_sequence]:
+        last_due = {row.id: row.due_at for row in db.execute(_LAST_DUE, {"reporters": wrote_before}) if row.due_at}
     now = clock.now()
     outcome: list[UUID | NoRoom | None] = []
-    rows = []
     for incoming, vendor_id, address in zip(texts, vendor_ids, found_by, strict=True):
         reporter = known[address].reporter_id
         due_at = max(now, last_due[reporter] + SPACING) if reporter in last_due else now
@@ -97,27 +95,20 @@ def accept_all(db: Transaction, texts: Sequence[IncomingMessage], *, is_full: bo
         else:
             stored_already.add(vendor_id)
             last_due[reporter] = due_at
-            sequences[reporter] += 1
             message = uuid4()
             outcome.append(message)
-            rows.append(
-                {
-                    "id": message,
-                    "reporter_id": reporter,
-                    "address_id": known[address].id,
-                    "direction": "in",
-                    "author": "reporter",
-                    "sequence": sequences[reporter],
-                    "state": "waiting",
-                    "external_id": vendor_id,
-                    "due_at": due_at,
-                    "made_at": now,
-                    **_boxes(db, incoming, message),
-                }
-            )
-    if rows:
-        keep_sequences(db, {reporter: last for reporter, last in sequences.items() if last != before[reporter]})
-        db.execute(_NEW, rows)
+            row = {
+                "id": message,
+                "reporter_id": reporter,
+                "address_id": known[address].id,
+                "direction": "in",
+                "author": "reporter",
+                "sequence": next_sequence(db, reporter),
+                "state": "waiting",
+                "external_id": vendor_id,
+                "due_at": due_at,
+            }
+            db.write(_NEW, row | _boxes(db, incoming, message))
     return outcome
 
 
@@ -146,7 +137,7 @@ def _find_or_name(db: Transaction, by_address: Mapping[bytes, IncomingMessage]) 
         if not wanted:
             break
         try:
-            with db.connection.begin_nested():
+            with db.savepoint():
                 _name_all(db, [(address, by_address[address]) for address in wanted])
         except sa.exc.IntegrityError:  # a text of the same stranger came at the same moment elsewhere, and was quicker
             continue
@@ -215,7 +206,13 @@ def _opened(db: Transaction, row: Any) -> Claimed | None:
 
 def finish(db: Transaction, message: UUID, state: str = "done") -> None:
     """The text has done its work: its words are erased. Raises NoResultFound when somebody else already finished it."""
-    db.execute(_FINISH, {"finished": message, "state": state, "done_at": clock.now()}).one()
+    if not finish_all(db, [message], state):
+        raise sa.exc.NoResultFound("the text was finished already")
+
+
+def finish_all(db: Transaction, messages: Sequence[UUID], state: str = "done") -> set[UUID]:
+    """Finish many; those that nobody else had finished."""
+    return set(db.execute(_FINISH, {"finished": list(messages), "state": state, "done_at": clock.now()}).scalars())
 
 
 def put_back(db: Transaction, message: Claimed) -> None:
@@ -271,5 +268,5 @@ _FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(sa.bindparam(
 _FIRST_DUE = _FIRST_DUE.with_for_update(skip_locked=True)
 _TAKE = sa.update(_table).where(_message.id.in_(sa.bindparam("taken", expanding=True)))
 _TAKE = _TAKE.values(attempts=_message.attempts + 1).returning(*_message)
-_FINISH = sa.update(_table).where(_message.id == sa.bindparam("finished"), _message.state == "waiting")
+_FINISH = sa.update(_table).where(_message.id.in_(sa.bindparam("finished", expanding=True)), _message.state == "waiting")
 _FINISH = _FINISH.values(body=None, leased_until=None).returning(_message.id)

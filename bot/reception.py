@@ -17,7 +17,6 @@ from bot.store import Store, Transaction
 
 MOST_TOGETHER = 200  # in one commit
 ALONE = 8  # threads for what has to be written by itself
-PATIENCE = "500ms"  # how long what shares a commit waits for a reporter somebody else holds, before each goes by itself
 NEWS_WAITS = (0, 0.2)  # seconds before each look for the text a vendor's news is about
 
 Act = Callable[[Transaction], Any]
@@ -111,13 +110,10 @@ class Reception:
             self._door.require_room()
         is_full = bool(texts) and self._door.is_full()
         with self._store.transaction() as db:
-            if db.skips_locked and len(together) > 1:
-                db.execute(_BE_QUICK)
+            if len(together) > 1:
+                db.be_quick()
             stored = iter(inbox.accept_all(db, texts, is_full=is_full) if texts else ())
             return [next(stored) if isinstance(what, IncomingMessage) else what(db) for what in together]
-
-
-_BE_QUICK = sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}'")
 
 
 def is_about_all(error: Exception) -> bool:

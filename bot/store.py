@@ -85,17 +85,46 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One open transaction and the vault its rows open with."""
+    """One open transaction and the vault its rows open with.
+
+    ``sequences``: the place of the last text of each reporter it holds.
+    """
 
     connection: sa.Connection
     vault: Vault
+    sequences: dict[UUID, int] = field(default_factory=dict)
+    _unwritten: dict[tuple[sa.Executable, frozenset[str]], list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def execute(self, statement: sa.Executable, values: Any = None) -> sa.CursorResult[Any]:
+        self.write_out()
         return self.connection.execute(statement, values)
+
+    def write(self, statement: sa.Executable, values: Mapping[str, Any]) -> None:
+        """Write something whose outcome nobody waits for: with the next statement or the commit, all of one kind at once."""
+        self._unwritten.setdefault((statement, frozenset(values)), []).append(values)
+
+    def write_out(self) -> None:
+        """Write now what write() was given."""
+        for (statement, _), rows in self._unwritten.items():
+            self.connection.execute(statement, rows)
+        self._unwritten.clear()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What fails inside the block is undone without the rest."""
+        self.write_out()
+        with self.connection.begin_nested():
+            yield
+            self.write_out()
+
+    def be_quick(self) -> None:
+        """Wait for a row that somebody else holds but a moment, then fail: many share this transaction."""
+        if self.skips_locked:
+            self.connection.execute(_BE_QUICK)
 
     def insert(self, row: Any) -> None:
         """Write a new row of a table (Core: the ORM costs twice as much)."""
-        self.connection.execute(_insert_into(row.__table__), row.model_dump())
+        self.execute(_insert_into(row.__table__), row.model_dump())
 
     def one(self, statement: sa.Executable) -> Any:
         """The one row of a query, or None."""
@@ -122,11 +151,16 @@ class Store:
         """All or nothing; committed at the end of the block."""
         if self.engine.dialect.name != "sqlite":
             with self.engine.begin() as connection:
-                yield Transaction(connection, self.vault)
+                yield from self._written_out(connection)
             return
         # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; locks wake the next at once.
         with self._line.turn, _passed(self._line.gate), self.engine.begin() as connection:
-            yield Transaction(connection, self.vault)
+            yield from self._written_out(connection)
+
+    def _written_out(self, connection: sa.Connection) -> Iterator[Transaction]:
+        db = Transaction(connection, self.vault)
+        yield db
+        db.write_out()
 
     def together(self, act: Callable[[Transaction], T]) -> T:
         """Do ``act`` in one transaction and return what it returns, once that is committed.
@@ -208,23 +242,34 @@ def lock_reporter(db: Transaction, reporter: UUID) -> Any:
 
     Raises NoResultFound for a reporter who is gone.
     """
-    return db.execute(_HOLD, {"held": reporter}).one()
+    row = db.execute(_HOLD, {"held": reporter}).one()
+    db.sequences.setdefault(reporter, row.last_sequence)
+    return row
+
+
+def hold_reporters(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, Any]:
+    """The rows of many reporters, held until the commit; in one order everywhere, or two who hold many would wait for each other.
+
+    Whoever then changes a conversation says so with move_on().
+    """
+    rows = {row.id: row for row in db.execute(_HOLD_ALL, {"held": sorted(reporters)})}
+    db.sequences.update((row.id, row.last_sequence) for row in rows.values())
+    return rows
+
+
+def move_on(db: Transaction, reporter: UUID, **changes: Any) -> None:
+    """Change a reporter whom we hold, and say that the conversation moved on."""
+    db.write(_MOVE_ON, {"held": reporter, **changes})
 
 
 def next_sequence(db: Transaction, reporter: UUID) -> int:
     """The place of a reporter's next text, in or out; holds the reporter until the commit."""
-    number: int = db.execute(_NEXT, {"held": reporter}).scalar_one()
-    return number
-
-
-def hold_sequences(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, int]:
-    """The place of each reporter's last text; holds them all until the commit, in one order everywhere."""
-    return {row.id: row.last_sequence for row in db.execute(_HOLD_ALL, {"held": sorted(reporters)})}
-
-
-def keep_sequences(db: Transaction, last: Mapping[UUID, int]) -> None:
-    """Note the places that were given to texts of reporters whom hold_sequences() holds."""
-    db.execute(_KEEP, [{"held": reporter, "last": place} for reporter, place in last.items()])
+    if reporter not in db.sequences:
+        db.sequences[reporter] = db.execute(_NEXT, {"held": reporter}).scalar_one()
+    else:
+        db.sequences[reporter] += 1
+        db.write(_KEEP, {"held": reporter, "last": db.sequences[reporter]})
+    return db.sequences[reporter]
 
 
 def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
@@ -248,11 +293,12 @@ def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
 _reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
 _ONE_REPORTER = sa.update(models.Reporter.__table__).where(_reporter.id == sa.bindparam("held"))  # type: ignore[attr-defined]
 _NEXT = _ONE_REPORTER.values(last_sequence=_reporter.last_sequence + 1).returning(_reporter.last_sequence)
-_HOLD_ALL = sa.select(_reporter.id, _reporter.last_sequence).where(_reporter.id.in_(sa.bindparam("held", expanding=True)))
+_HOLD_ALL = sa.select(*_reporter).where(_reporter.id.in_(sa.bindparam("held", expanding=True)))
 _HOLD_ALL = _HOLD_ALL.order_by(_reporter.id).with_for_update(key_share=True)
 _KEEP = _ONE_REPORTER.values(last_sequence=sa.bindparam("last"))
 _MOVE_ON = _ONE_REPORTER.values(revision=_reporter.revision + 1)
 _HOLD = _MOVE_ON.returning(*_reporter)
+_BE_QUICK = sa.text("SET LOCAL lock_timeout = '500ms'")
 
 
 @cache

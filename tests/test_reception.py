@@ -16,7 +16,7 @@ from bot.messages import Delivery, IncomingMessage, NoRoom
 from bot.models import Address, EarlyNews, Message, Reporter
 from bot.privacy import Vault
 from bot.reception import Reception
-from bot.store import Store, engine_for, hold_sequences
+from bot.store import Store, engine_for, hold_reporters
 from tests.exchange import employ, rows
 from tests.running import until
 
@@ -144,7 +144,7 @@ def test_a_reporter_somebody_else_holds_keeps_nobody_waiting_but_themselves(post
     def hold() -> None:
         with postgres_store.transaction() as db:
             [rosa] = {row.reporter_id for row in db.execute(sa.select(Address.__table__)) if row.found_by == _index(db, ROSA)}  # type: ignore[attr-defined]
-            hold_sequences(db, [rosa])
+            hold_reporters(db, [rosa])
             held.set()
             released.wait(20)
 
