@@ -53,6 +53,7 @@ class Conversation:
         self._nlu = nlu
         self._channels = channels
         self._voice = voice
+        self._windowed = {name for name, channel in channels.items() if isinstance(channel, Windowed)}
 
     def handle(self, message: Claimed) -> None:
         """Answer one text, in one commit. When it raises, nothing is half done."""
@@ -89,7 +90,7 @@ class Conversation:
             found = sessions.read_all(db, {message.reporter_id for message in messages})
             situations = {message.id: found[message.reporter_id] for message in messages if message.reporter_id in found}
             for message in messages:
-                if isinstance(self._channels.get(message.channel), Windowed) and windows.is_any_held(db, message.reporter_id):
+                if message.channel in self._windowed and windows.is_any_held(db, message.reporter_id):
                     situations[message.id] = replace(situations[message.id], is_invited=True)
         return situations
 
@@ -210,7 +211,7 @@ class Conversation:
         if keys.is_receipt(code):
             # Who has a case with us is no stranger: whoever guesses elsewhere does not keep them out.
             is_counted = before.latest is None
-            if is_counted and not self._store.together(lambda db: code_tries.take(db, is_first=not tries)):
+            if is_counted and not self._may_try(is_first=not tries):
                 return Plan((_said("return.later"),), before.session, language)
             verifier = self._store.vault.receipt_verifier(code)
             with self._store.reading() as db:
@@ -218,12 +219,17 @@ class Conversation:
                 if found is not None and language is None:
                     language = language_of(db, found.reporter_id)
             if is_counted and found is not None:
-                self._store.together(code_tries.give_back)
+                with self._store.transaction() as db:
+                    code_tries.give_back(db)
         tried = Event("code_tried", {"at": clock.now().isoformat()})
         if found is None:
             return Plan((tried, _said("return.wrong")), before.session, language)
         turn = engine.begin(self._flows["return"], {"case": str(found.id)})
         return Plan((tried, *turn.events), _session_of("return", turn), language)
+
+    def _may_try(self, *, is_first: bool) -> bool:
+        with self._store.transaction() as db:
+            return code_tries.take(db, is_first=is_first)
 
     def _coming_back(self, before: Situation, message: Claimed) -> Plan:
         """They asked for silence and now write themselves. Somebody else may hold the phone: say nothing of what it is about."""

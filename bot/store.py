@@ -5,15 +5,13 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -27,10 +25,6 @@ from bot.privacy import Vault
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 20
-MOST_TOGETHER = 50  # changes in one commit
-
-T = TypeVar("T")
-Act = Callable[["Transaction"], Any]
 
 
 class WrongSchema(Exception):
@@ -113,9 +107,12 @@ class Transaction:
     def savepoint(self) -> Iterator[None]:
         """What fails inside the block is undone without the rest."""
         self.write_out()
-        with self.connection.begin_nested():
-            yield
-            self.write_out()
+        try:
+            with self.connection.begin_nested():
+                yield
+                self.write_out()
+        finally:
+            self._unwritten.clear()
 
     def be_quick(self) -> None:
         """Wait for a row that somebody else holds but a moment, then fail: many share this transaction."""
@@ -141,10 +138,8 @@ class Store:
 
     engine: sa.Engine
     vault: Vault
-    _line: _Line = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_line", _Line(_gate_beside(self.engine)))
+    # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; locks wake the next at once.
+    _turn: Any = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -153,44 +148,13 @@ class Store:
             with self.engine.begin() as connection:
                 yield from self._written_out(connection)
             return
-        # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; locks wake the next at once.
-        with self._line.turn, _passed(self._line.gate), self.engine.begin() as connection:
+        with self._turn, _passed(_gate_beside(self.engine)), self.engine.begin() as connection:
             yield from self._written_out(connection)
 
     def _written_out(self, connection: sa.Connection) -> Iterator[Transaction]:
         db = Transaction(connection, self.vault)
         yield db
         db.write_out()
-
-    def together(self, act: Callable[[Transaction], T]) -> T:
-        """Do ``act`` in one transaction and return what it returns, once that is committed.
-
-        On SQLite all that threads bring while one of them commits shares the next commit: the disk is waited for once. ``act`` may
-        therefore be done a second time, alone, when another one that shared its transaction failed.
-        """
-        if self.engine.dialect.name != "sqlite":
-            with self.transaction() as db:
-                return act(db)
-        mine: Future[T] = Future()
-        self._line.waiting.append((act, mine))
-        with self._line.turn:
-            while not mine.done():
-                self._do_all(self._line.take())
-        return mine.result()
-
-    def _do_all(self, waiting: list[tuple[Act, Future[Any]]]) -> None:
-        try:
-            with self.transaction() as db:
-                results = [act(db) for act, _ in waiting]
-        except Exception as error:
-            if len(waiting) == 1:
-                waiting[0][1].set_exception(error)
-                return
-            for one in waiting:
-                self._do_all([one])
-        else:
-            for (_, done), result in zip(waiting, results, strict=True):
-                done.set_result(result)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -199,22 +163,8 @@ class Store:
             yield Transaction(connection, self.vault)
 
 
-@dataclass
-class _Line:
-    """Who waits to write to SQLite; who has the turn commits for all of them. The same thread may take the turn again.
-
-    ``gate``: a file that the processes with this database lock in turn; one that dies leaves it open.
-    """
-
-    gate: Path | None = None
-    turn: Any = field(default_factory=threading.RLock)
-    waiting: deque[tuple[Act, Future[Any]]] = field(default_factory=deque)
-
-    def take(self) -> list[tuple[Act, Future[Any]]]:
-        return [self.waiting.popleft() for _ in range(min(len(self.waiting), MOST_TOGETHER))]
-
-
 def _gate_beside(engine: sa.Engine) -> Path | None:
+    """A file that the processes with this SQLite database lock in turn; one that dies leaves it open."""
     path = engine.url.database
     return Path(f"{path}-turn") if engine.dialect.name == "sqlite" and path and path != ":memory:" else None
 

@@ -43,6 +43,9 @@ from translations.machine import Translation
 log = logging.getLogger(__name__)
 
 TOGETHER = 50  # texts answered in one commit
+GATHER = (
+    0.01  # seconds in which texts gather before they are answered: nobody notices, and a commit for one costs as much as for all
+)
 TALKERS = 8  # texts answered by themselves at the same time; each may wait for Rasa
 SENDERS = 16  # texts on their way at the same time; a vendor that hangs holds one for ten seconds
 LOOK_AGAIN = 1.0  # seconds between looks when nobody wakes us: for what is to be tried again, and for a lost wake-up
@@ -126,6 +129,7 @@ class Worker:
 
     def _answer_what_waits(self, most: int) -> tuple[bool, Sequence[Claimed]]:
         """Claim texts and answer together what can be; the others are to be handed out."""
+        self._stopping.wait(GATHER)
         with self._store.reading() as db:
             if not inbox.is_any_due(db):
                 return False, ()
