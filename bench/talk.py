@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from bot import settings
 from bot.app import parts
 from bot.privacy import quiet_logs
@@ -12,7 +14,7 @@ from bot.worker import Worker
 class Talker(Worker):
     """Answers, and leaves every reply in the outbox."""
 
-    def _send(self) -> None:
+    def _send(self, senders: ThreadPoolExecutor) -> None:
         self._stopping.wait()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
 
 from bot import inbox, metrics, news, rotation, staff
 from bot.channels.terminal import Terminal
@@ -23,8 +24,9 @@ from bot.engines import Engines
 from bot.hours import read_hours
 from bot.intake import Door
 from bot.key_files import DayKeys, KeyFile
-from bot.messages import Channel, Delivery, IncomingMessage, Standing, TransportError
+from bot.messages import Channel, TransportError
 from bot.privacy import Vault
+from bot.reception import Reception
 from bot.settings import Settings, WrongSetting
 from bot.store import Store, Transaction, engine_for, follow_clock, migrate, require_schema, schema_state
 from bot.understanding import SILENT, Nlu, NluClient, Understanding
@@ -36,14 +38,15 @@ from translations.machine import Translator
 
 log = logging.getLogger(__name__)
 
-NEWS_WAITS = (0, 0.2)  # seconds before each look for the text a vendor's news is about
-
 
 class NumbersAndKeywords:
     """Stands in for Rasa where none is set: always silent, so numbers and keywords decide."""
 
     def understand(self, text: str, language: str | None = None) -> Understanding:
         return SILENT
+
+    def would_ask(self, text: str, language: str | None = None) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -168,41 +171,27 @@ def set_up_store(settings: Settings) -> Store:
 # -- serve and work ------------------------------------------------------------------------------------------------------------
 
 
-def build_app(settings: Settings) -> FastAPI:
+def build_app(settings: Settings) -> Starlette:
     """What `serve` runs: the vendors' webhooks and the caseworkers' console."""
     from bot import web  # the pages' templates are a weight that `work` need not carry
 
     made = parts(settings)
-    app = FastAPI(title="Tellonce", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_closing(made, Bell(made.store)))
-
-    door = Door(made.store, settings.database_folder)
-
-    def accept(incoming: IncomingMessage) -> None:
-        door.require_room()
-        made.store.together(lambda db: inbox.accept(db, incoming, is_full=door.is_full()))
-
-    def record_delivery(channel: str, delivery: Delivery) -> None:
-        for wait in NEWS_WAITS:  # news may overtake the commit that notes the text's id
-            time.sleep(wait)
-            if made.store.together(lambda db: news.record_delivery(db, channel, delivery)):
-                return
-        made.store.together(lambda db: news.keep_news(db, channel, delivery))
-
-    def record_standing(standing: Standing) -> None:
-        made.store.together(lambda db: news.record_standing(db, standing))
-
+    reception = Reception(made.store, Door(made.store, settings.database_folder))
+    webhooks: list[Route] = []
     for channel in made.channels.values():
         if isinstance(channel, TwilioSms):
-            app.include_router(twilio_routes(channel, settings.public_url, accept, record_delivery))
+            webhooks += twilio_routes(channel, settings.public_url, reception.accept, reception.record_delivery)
     if "telegram" in made.channels:
         from bot.channels import telegram  # heavy, see open_channels
 
         if isinstance(bot := made.channels["telegram"], telegram.TelegramChannel) and not bot.is_polled:
-            app.include_router(telegram.routes(bot, accept, record_standing))
+            webhooks += telegram.routes(bot, reception.accept, reception.record_standing)
     beside = engines(made)
-    app.include_router(metrics.routes(made.store, beside, settings.metrics_token.get_secret_value(), settings.database_folder))
-    app.mount("/", web.console(made.store, settings, made.translator, beside))
-    return app
+    people = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    people.include_router(metrics.routes(made.store, beside, settings.metrics_token.get_secret_value(), settings.database_folder))
+    people.mount("/", web.console(made.store, settings, made.translator, beside))
+    # Webhooks come by the thousand and have no parameters to be read: FastAPI's part would cost as much as their signatures.
+    return Starlette(routes=[*webhooks, Mount("/", people)], lifespan=_closing(made, reception, Bell(made.store)))
 
 
 def engines(made: Parts) -> Engines:
@@ -211,10 +200,11 @@ def engines(made: Parts) -> Engines:
     return Engines(understands, lambda: made.translator.ping() is not None)
 
 
-def _closing(made: Parts, bell: Bell) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _closing(made: Parts, reception: Reception, bell: Bell) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        reception.close()
         bell.close()
         for channel in made.channels.values():
             channel.close()

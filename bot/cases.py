@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -187,7 +187,7 @@ def note_event(db: Transaction, case: UUID, verb: str, *, at_least_risk: int = 0
 
 
 # Asked for every text that comes in, so built once: building costs more than running.
-_OF = sa.select(*_case).where(_case.reporter_id == sa.bindparam("reporter")).order_by(_case.opened_at.desc())
+_OF = sa.select(*_case).where(_case.reporter_id.in_(sa.bindparam("reporters", expanding=True))).order_by(_case.opened_at.desc())
 _ALARM = (
     sa.select(*_case)
     .where(_case.reporter_id == sa.bindparam("reporter"), _case.kind == "emergency", _case.state == "open")
@@ -196,13 +196,17 @@ _ALARM = (
 )
 
 
-def owner_and_latest_of(db: Transaction, reporter: UUID) -> tuple[Any, Any]:
-    """The claimed case that owns a reporter's conversation, and the case they came with last; None where there is none.
+def owner_and_latest_of(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, tuple[Any, Any]]:
+    """For each reporter the claimed case that owns their conversation, and the case they came with last, or None.
 
     While a case owns it the bot is silent.
     """
-    theirs = db.execute(_OF, {"reporter": reporter}).all()
-    return next((case for case in theirs if case.state == "claimed"), None), theirs[0] if theirs else None
+    theirs: dict[UUID, list[Any]] = {reporter: [] for reporter in reporters}
+    for case in db.execute(_OF, {"reporters": list(reporters)}):
+        theirs[case.reporter_id].append(case)
+    return {
+        of: (next((c for c in cases if c.state == "claimed"), None), cases[0] if cases else None) for of, cases in theirs.items()
+    }
 
 
 def find(db: Transaction, case: UUID) -> Any:

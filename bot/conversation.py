@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -21,8 +22,8 @@ from bot.inbox import Claimed
 from bot.messages import Channel, Windowed
 from bot.models import FlowSession
 from bot.sessions import LONG_SILENCE, UNFINISHED_LIVES, Session, Situation
-from bot.store import Store, Transaction, language_of, lock_reporter
-from bot.understanding import SILENT, Nlu, Understanding, as_number, is_account, pick_answer
+from bot.store import Store, Transaction, hold_reporters, language_of, lock_reporter, move_on
+from bot.understanding import SILENT, Nlu, Unasked, Understanding, WouldWait, as_number, is_account, pick_answer
 from flows import engine
 from flows.model import Event, Flow, FlowError, Option, Position, Turn
 from translations import catalog, detect
@@ -52,21 +53,46 @@ class Conversation:
         self._nlu = nlu
         self._channels = channels
         self._voice = voice
+        self._windowed = {name for name, channel in channels.items() if isinstance(channel, Windowed)}
 
     def handle(self, message: Claimed) -> None:
         """Answer one text, in one commit. When it raises, nothing is half done."""
         for _ in range(MOVES):
-            with self._store.reading() as db:
-                before = sessions.read(db, message.reporter_id)
-                if isinstance(self._channels.get(message.channel), Windowed) and windows.is_any_held(db, message.reporter_id):
-                    before = replace(before, is_invited=True)
+            before = self._read([message])[message.id]
             plan = self._with_secrets(self._decide(before, message))
-            try:
-                self._commit(before, plan, message)
+            if self._commit([(before, plan, message)]):
                 return
-            except Moved:
-                continue
         raise Moved
+
+    def handle_together(self, messages: Sequence[Claimed]) -> Sequence[Claimed]:
+        """Answer texts of different reporters in one commit. Returns those that are to be handled each by itself.
+
+        That is whatever has to be waited for (Rasa, a receipt), does more than talk, failed before, or moved meanwhile. When it
+        raises, nothing is half done, and each is to be handled by itself.
+        """
+        plain = [message for message in messages if message.attempts == 1 and not message.media and not _code_in(message.text)]
+        unasked = Conversation(self._store, self._flows, Unasked(self._nlu), self._channels, self._voice)
+        answers = []
+        for message_id, before in self._read(plain).items():
+            message = next(one for one in plain if one.id == message_id)
+            try:
+                plan = unasked._decide(before, message)
+            except WouldWait:
+                continue
+            if all(event.name == "said" for event in plan.events):
+                answers.append((before, plan, message))
+        answered = self._commit(answers) if answers else set()
+        return [message for message in messages if message.id not in answered]
+
+    def _read(self, messages: Sequence[Claimed]) -> dict[UUID, Situation]:
+        """What decides what each text means, by the text's id; without those whose reporter is gone."""
+        with self._store.reading() as db:
+            found = sessions.read_all(db, {message.reporter_id for message in messages})
+            situations = {message.id: found[message.reporter_id] for message in messages if message.reporter_id in found}
+            for message in messages:
+                if message.channel in self._windowed and windows.is_any_held(db, message.reporter_id):
+                    situations[message.id] = replace(situations[message.id], is_invited=True)
+        return situations
 
     def hand_over(self, message: Claimed) -> None:
         """A text that could not be handled becomes a case for a person; the reporter hears that their words are kept."""
@@ -174,10 +200,9 @@ class Conversation:
 
     def _returning(self, before: Situation, message: Claimed) -> Plan | None:
         """A whole message of 16 digits is the code of a report. It opens what can be done with it, never the story."""
-        digits = "".join(character for character in message.text if character.isdecimal())
-        if len(digits) != RECEIPT_DIGITS or any(character.isalpha() for character in message.text):
+        code = _code_in(message.text)
+        if code is None:
             return None
-        code = "".join(str(int(digit)) for digit in digits)
         language = before.language or detect.language_of(message.text).language
         tries = [at for at in before.profile.get("code_tries", ()) if at > (clock.now() - CODE_TRIES_EVERY).isoformat()]
         if len(tries) >= MOST_CODE_TRIES:
@@ -186,7 +211,7 @@ class Conversation:
         if keys.is_receipt(code):
             # Who has a case with us is no stranger: whoever guesses elsewhere does not keep them out.
             is_counted = before.latest is None
-            if is_counted and not self._store.together(lambda db: code_tries.take(db, is_first=not tries)):
+            if is_counted and not self._may_try(is_first=not tries):
                 return Plan((_said("return.later"),), before.session, language)
             verifier = self._store.vault.receipt_verifier(code)
             with self._store.reading() as db:
@@ -194,12 +219,17 @@ class Conversation:
                 if found is not None and language is None:
                     language = language_of(db, found.reporter_id)
             if is_counted and found is not None:
-                self._store.together(code_tries.give_back)
+                with self._store.transaction() as db:
+                    code_tries.give_back(db)
         tried = Event("code_tried", {"at": clock.now().isoformat()})
         if found is None:
             return Plan((tried, _said("return.wrong")), before.session, language)
         turn = engine.begin(self._flows["return"], {"case": str(found.id)})
         return Plan((tried, *turn.events), _session_of("return", turn), language)
+
+    def _may_try(self, *, is_first: bool) -> bool:
+        with self._store.transaction() as db:
+            return code_tries.take(db, is_first=is_first)
 
     def _coming_back(self, before: Situation, message: Claimed) -> Plan:
         """They asked for silence and now write themselves. Somebody else may hold the phone: say nothing of what it is about."""
@@ -427,15 +457,23 @@ class Conversation:
 
     # -- applying ------------------------------------------------------------------------------------------------------------
 
-    def _commit(self, before: Situation, plan: Plan, message: Claimed) -> None:
-        self._store.together(lambda db: self._apply(db, before, plan, message))
-
-    def _apply(self, db: Transaction, before: Situation, plan: Plan, message: Claimed) -> None:
-        now = lock_reporter(db, message.reporter_id)
-        if now.revision != before.reporter.revision + 1:
-            raise Moved
-        perform(db, before, plan, message, self._voice, self._channels)
-        inbox.finish(db, message.id)
+    def _commit(self, answers: Sequence[tuple[Situation, Plan, Claimed]]) -> set[UUID]:
+        """Apply plans for different reporters. Returns the texts that are done: those whose conversation did not move meanwhile."""
+        with self._store.transaction() as db:
+            if len(answers) > 1:
+                db.be_quick()
+            held = hold_reporters(db, [message.reporter_id for _, _, message in answers])
+            unmoved = [
+                (before, plan, message)
+                for before, plan, message in answers
+                if (row := held.get(message.reporter_id)) is not None and row.revision == before.reporter.revision
+            ]
+            done = inbox.finish_all(db, [message.id for _, _, message in unmoved])
+            for before, plan, message in unmoved:
+                if message.id in done:  # else somebody else was quicker
+                    move_on(db, message.reporter_id)
+                    perform(db, before, plan, message, self._voice, self._channels)
+            return {message.id for _, _, message in unmoved}
 
 
 # -- words and places -----------------------------------------------------------------------------------------------------------
@@ -448,6 +486,14 @@ def _plain_word(before: Situation, message: Claimed) -> Plan | None:
     if catalog.matches_word(message.text, "carrier_stop"):
         return Plan((Event("opted_out", {}),), before.session, before.language)
     return None
+
+
+def _code_in(text: str) -> str | None:
+    """The 16 digits, in any script, that a whole text consists of."""
+    digits = [character for character in text if character.isdecimal()]
+    if len(digits) != RECEIPT_DIGITS or any(character.isalpha() for character in text):
+        return None
+    return "".join(str(int(digit)) for digit in digits)
 
 
 def _about_files(message: Claimed, otherwise: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from bot.inbox import Claimed
 from bot.messages import Channel, Choice, split_text
 from bot.models import Address, Message
 from bot.sessions import NOT_TOLD, Session, Situation
-from bot.store import Transaction, lock_reporter, touch_reporter
+from bot.store import Transaction, lock_reporter, move_on, touch_reporter
 from flows.model import Event, Option
 from translations import catalog
 
@@ -84,6 +84,7 @@ class Scene:
     changes: dict[str, Any] = field(default_factory=dict)
     case: UUID | None = None
     reference: str = ""
+    is_erased: bool = False  # what they told us, the session with it
     is_in_danger: bool = False  # emergency words came since their last report
     remembers: dict[str, Any] = field(default_factory=dict)  # what the reporter's profile gains
 
@@ -122,7 +123,7 @@ def perform(
     for event in plan.events:
         EFFECTS[event.name](scene, event.values)
     _send(scene, channels[scene.channel])
-    sessions.save(db, before, plan.session)
+    sessions.save(db, replace(before, session=None, session_id=None) if scene.is_erased else before, plan.session)
     profile = {**before.profile, "in_danger": scene.is_in_danger, **scene.remembers}
     if plan.language:
         profile["language"] = plan.language
@@ -131,7 +132,7 @@ def perform(
     if profile != before.profile:
         scene.changes["profile"] = db.vault.hide(profile, "reporter", "profile", before.reporter.id)
     if scene.changes:
-        touch_reporter(db, before.reporter.id, **scene.changes)
+        move_on(db, before.reporter.id, **scene.changes)
 
 
 def _send(scene: Scene, channel: Channel) -> None:
@@ -473,6 +474,7 @@ def _want_erasure(scene: Scene, values: Mapping[str, Any]) -> None:
     case = _returned_to(scene, values)
     if case is not None and case.reporter_id == scene.before.reporter.id:
         _tell_of_copies(scene, "delete.copies")
+        scene.is_erased = True
     if case is not None and retention.erase_reporter(scene.db, case.reporter_id) and cases.find(scene.db, case.id):
         cases.note_event(scene.db, case.id, "erasure_wanted", at_least_risk=cases.NOT_SURE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from bot import clock, keys, vendor_copies
 from bot.messages import IncomingMessage, Media, NoRoom
 from bot.models import Address, Message, Reporter, Team
-from bot.store import Transaction, lease_is_free, next_sequence
+from bot.store import Transaction, hold_reporters, lease_is_free, next_sequence
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,11 @@ LONG_LINE = 30 * SPACING  # once the house is full, nothing more is taken from w
 
 _table: Any = Message.__table__  # type: ignore[attr-defined]
 _message: Any = _table.c
-_address: Any = Address.__table__.c  # type: ignore[attr-defined]
-_reporter: Any = Reporter.__table__.c  # type: ignore[attr-defined]
+_addresses: Any = Address.__table__  # type: ignore[attr-defined]
+_address: Any = _addresses.c
+_reporters: Any = Reporter.__table__  # type: ignore[attr-defined]
+_reporter: Any = _reporters.c
+_team: Any = Team.__table__  # type: ignore[attr-defined]
 
 
 class NobodyToReadIt(Exception):
@@ -56,68 +59,104 @@ class Claimed:
 def accept(db: Transaction, incoming: IncomingMessage, *, is_full: bool = False) -> UUID | None:
     """Store a text that came in and return its id; the same vendor id a second time is a no-op (None).
 
-    A stranger's address becomes a new reporter. Raises NobodyToReadIt when no team could ever open the report, and NoRoom
-    when the house ``is_full`` and this reporter has many texts waiting.
+    Raises NobodyToReadIt when no team could ever open the report, and NoRoom when the house ``is_full`` and this reporter has
+    many texts waiting.
     """
-    external_id = db.vault.index(f"{incoming.channel}\0{incoming.external_id}", "vendor id")
-    reporter_id, address_id = _find_or_name_reporter(db, incoming)
-    # Taking the reporter's row first makes the order of sequence numbers the order of commits.
-    sequence = next_sequence(db, reporter_id)
-    before = db.execute(_BEFORE, {"vendor_id": external_id, "from_reporter": reporter_id}).one()
-    if before.same:
-        return None
+    [stored] = accept_all(db, [incoming], is_full=is_full)
+    if isinstance(stored, NoRoom):
+        raise stored
+    return stored
+
+
+def accept_all(db: Transaction, texts: Sequence[IncomingMessage], *, is_full: bool = False) -> list[UUID | NoRoom | None]:
+    """Store texts of any reporters, in the order they came in, with as many statements as one would take.
+
+    For each its id, or None where its vendor id is known already, or why there is no room for it. A stranger's address becomes a
+    new reporter. Raises NobodyToReadIt; then none is stored.
+    """
+    vendor_ids = [db.vault.index(f"{one.channel}\0{one.external_id}", "vendor id") for one in texts]
+    found_by = [db.vault.index(f"{one.channel}\0{one.address}", "address") for one in texts]
+    known = _find_or_name(db, dict(zip(found_by, texts, strict=True)))
+    # Holding the reporters' rows first makes the order of sequence numbers the order of commits.
+    held = hold_reporters(db, {row.reporter_id for row in known.values()})
+    stored_already = set(db.execute(_STORED, {"vendor_ids": list(set(vendor_ids))}).scalars())
+    last_due: dict[UUID, datetime] = {}
+    if wrote_before := [row.id for row in held.values() if row.last_sequence]:
+        last_due = {row.id: row.due_at for row in db.execute(_LAST_DUE, {"reporters": wrote_before}) if row.due_at}
     now = clock.now()
-    due_at = max(now, before.last_due + SPACING) if before.last_due else now
-    if is_full and due_at > now + LONG_LINE:
-        raise NoRoom("too many texts wait, some thirty of them from this reporter")
-    message = uuid4()
-    handle = incoming.external_id if incoming.copy is None else incoming.copy
+    outcome: list[UUID | NoRoom | None] = []
+    for incoming, vendor_id, address in zip(texts, vendor_ids, found_by, strict=True):
+        reporter = known[address].reporter_id
+        due_at = max(now, last_due[reporter] + SPACING) if reporter in last_due else now
+        if vendor_id in stored_already:
+            outcome.append(None)
+        elif is_full and due_at > now + LONG_LINE:
+            outcome.append(NoRoom("too many texts wait, some thirty of them from this reporter"))
+        else:
+            stored_already.add(vendor_id)
+            last_due[reporter] = due_at
+            message = uuid4()
+            outcome.append(message)
+            row = {
+                "id": message,
+                "reporter_id": reporter,
+                "address_id": known[address].id,
+                "direction": "in",
+                "author": "reporter",
+                "sequence": next_sequence(db, reporter),
+                "state": "waiting",
+                "external_id": vendor_id,
+                "due_at": due_at,
+            }
+            db.write(_NEW, row | _boxes(db, incoming, message))
+    return outcome
+
+
+def _boxes(db: Transaction, incoming: IncomingMessage, message: UUID) -> dict[str, Any]:
     body: dict[str, Any] = {"text": incoming.text, "attachments": incoming.attachments, "channel": incoming.channel}
     if incoming.media or incoming.is_place:
         files = [[one.reference, one.type, one.size] for one in incoming.media]
         body |= {"media": files, "is_place": incoming.is_place}
-    row = {
-        "id": message,
-        "reporter_id": reporter_id,
-        "address_id": address_id,
-        "direction": "in",
-        "author": "reporter",
-        "sequence": sequence,
-        "state": "waiting",
-        "external_id": external_id,
-        "due_at": due_at,
+    handle = incoming.external_id if incoming.copy is None else incoming.copy
+    return {
         "body": db.vault.hide(body, "message", "body", message),
         "vendor_box": vendor_copies.handle_of(db.vault, incoming.channel, handle, message),
     }
-    db.execute(_NEW, row)
-    return message
 
 
-def _find_or_name_reporter(db: Transaction, incoming: IncomingMessage) -> tuple[UUID, UUID]:
-    found_by = db.vault.index(f"{incoming.channel}\0{incoming.address}", "address")
-    # Held until the commit: an address that is being forgotten goes before this text or after it, never in between.
-    if row := db.execute(_KNOWN, {"address": found_by}).one_or_none():
-        return row.reporter_id, row.id
-    try:
-        with db.connection.begin_nested():
-            return _name_reporter(db, incoming, found_by)
-    except sa.exc.IntegrityError:  # another text of the same stranger came at the same moment and was quicker
-        row = db.execute(_KNOWN, {"address": found_by}).one()
-        return row.reporter_id, row.id
+def _find_or_name(db: Transaction, by_address: Mapping[bytes, IncomingMessage]) -> dict[bytes, Any]:
+    """The address and reporter of each text, by the address's index; strangers become reporters."""
+    # In one order everywhere, or two processes could wait for each other's strangers.
+    wanted = sorted(by_address)
+    known: dict[bytes, Any] = {}
+    while wanted:
+        # Held until the commit: an address that is being forgotten goes before its text or after it, never in between.
+        found = {row.found_by: row for row in db.execute(_KNOWN, {"addresses": wanted})}
+        known |= found
+        wanted = [address for address in wanted if address not in found]
+        if not wanted:
+            break
+        try:
+            with db.savepoint():
+                _name_all(db, [(address, by_address[address]) for address in wanted])
+        except sa.exc.IntegrityError:  # a text of the same stranger came at the same moment elsewhere, and was quicker
+            continue
+    return known
 
 
-def _name_reporter(db: Transaction, incoming: IncomingMessage, found_by: bytes) -> tuple[UUID, UUID]:
-    team = db.execute(sa.select(Team.__table__.c.id).order_by(Team.__table__.c.made_at).limit(1)).scalar()  # type: ignore[attr-defined]
+def _name_all(db: Transaction, strangers: Sequence[tuple[bytes, IncomingMessage]]) -> None:
+    team = db.execute(_FIRST_TEAM).scalar()
     if team is None:
         raise NobodyToReadIt("no team has been made yet: run `tellonce staff add NAME`")
-    reporter_id, address_id = uuid4(), uuid4()
-    profile = db.vault.hide({"channel": incoming.channel}, "reporter", "profile", reporter_id)
-    db.insert(Reporter(id=reporter_id, team_id=team, profile=profile))
-    where = {"channel": incoming.channel, "address": incoming.address}
-    db.insert(
-        Address(id=address_id, reporter_id=reporter_id, found_by=found_by, box=db.vault.hide(where, "address", "box", address_id))
-    )
-    return reporter_id, address_id
+    reporters, addresses = [], []
+    for found_by, incoming in strangers:
+        reporter, address = uuid4(), uuid4()
+        profile = db.vault.hide({"channel": incoming.channel}, "reporter", "profile", reporter)
+        reporters.append({"id": reporter, "team_id": team, "profile": profile})
+        where = db.vault.hide({"channel": incoming.channel, "address": incoming.address}, "address", "box", address)
+        addresses.append({"id": address, "reporter_id": reporter, "found_by": found_by, "box": where})
+    db.execute(_NEW_REPORTERS, reporters)
+    db.execute(_NEW_ADDRESSES, addresses)
 
 
 def is_any_due(db: Transaction) -> bool:
@@ -167,7 +206,13 @@ def _opened(db: Transaction, row: Any) -> Claimed | None:
 
 def finish(db: Transaction, message: UUID, state: str = "done") -> None:
     """The text has done its work: its words are erased. Raises NoResultFound when somebody else already finished it."""
-    db.execute(_FINISH, {"finished": message, "state": state, "done_at": clock.now()}).one()
+    if not finish_all(db, [message], state):
+        raise sa.exc.NoResultFound("the text was finished already")
+
+
+def finish_all(db: Transaction, messages: Sequence[UUID], state: str = "done") -> set[UUID]:
+    """Finish many; those that nobody else had finished."""
+    return set(db.execute(_FINISH, {"finished": list(messages), "state": state, "done_at": clock.now()}).scalars())
 
 
 def put_back(db: Transaction, message: Claimed) -> None:
@@ -189,14 +234,19 @@ def waiting(db: Transaction) -> int:
 
 # -- the statements every text takes, built once (see store) -------------------------------------------------------------------
 
-_KNOWN = sa.select(_address.id, _address.reporter_id).where(_address.found_by == sa.bindparam("address"))
+_KNOWN = sa.select(_address.found_by, _address.id, _address.reporter_id)
+_KNOWN = _KNOWN.where(_address.found_by.in_(sa.bindparam("addresses", expanding=True))).order_by(_address.found_by)
 _KNOWN = _KNOWN.with_for_update(key_share=True, read=True)
-_same = sa.select(_message.id).where(_message.external_id == sa.bindparam("vendor_id"))
-_last_due = sa.select(_message.due_at).where(
-    _message.direction == "in", _message.state == "waiting", _message.reporter_id == sa.bindparam("from_reporter")
+_FIRST_TEAM = sa.select(_team.c.id).order_by(_team.c.made_at).limit(1)
+_NEW_REPORTERS = sa.insert(_reporters)
+_NEW_ADDRESSES = sa.insert(_addresses)
+_STORED = sa.select(_message.external_id).where(_message.external_id.in_(sa.bindparam("vendor_ids", expanding=True)))
+_last = sa.select(_message.due_at).where(
+    _message.direction == "in", _message.state == "waiting", _message.reporter_id == _reporter.id
 )
-_last_due = _last_due.order_by(_message.sequence.desc()).limit(1)
-_BEFORE = sa.select(_same.scalar_subquery().label("same"), _last_due.scalar_subquery().label("last_due"))
+_last = _last.order_by(_message.sequence.desc()).limit(1)
+_LAST_DUE = sa.select(_reporter.id, _last.correlate(_reporters).scalar_subquery().label("due_at"))
+_LAST_DUE = _LAST_DUE.where(_reporter.id.in_(sa.bindparam("reporters", expanding=True)))
 _NEW = sa.insert(_table)
 
 _now: Any = sa.bindparam("now", type_=_message.due_at.type)
@@ -218,5 +268,5 @@ _FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(sa.bindparam(
 _FIRST_DUE = _FIRST_DUE.with_for_update(skip_locked=True)
 _TAKE = sa.update(_table).where(_message.id.in_(sa.bindparam("taken", expanding=True)))
 _TAKE = _TAKE.values(attempts=_message.attempts + 1).returning(*_message)
-_FINISH = sa.update(_table).where(_message.id == sa.bindparam("finished"), _message.state == "waiting")
+_FINISH = sa.update(_table).where(_message.id.in_(sa.bindparam("finished", expanding=True)), _message.state == "waiting")
 _FINISH = _FINISH.values(body=None, leased_until=None).returning(_message.id)

@@ -16,7 +16,8 @@ from bot import inbox
 from bot.messages import NoRoom
 from bot.store import Store
 
-CONNECTIONS = 4000  # at the same time; beyond that everybody gets 503 until one is free
+CONNECTIONS = 10_000  # at the same time; beyond that everybody gets 503 until one is free
+BACKLOG = 4096  # connections not looked at yet: as many as Linux keeps by default
 REQUEST_SECONDS = 15.0  # from the first byte to the last: no vendor waits longer for the whole exchange
 LEAST_FREE = 200 * 1024 * 1024  # bytes on the database's disk: what `work` needs to answer and erase what is there already
 MOST_WAITING = 100_000  # texts; a day's worth of the busiest helpline we know of

@@ -77,7 +77,7 @@ def put(
         "due_at": max(clock.now(), place) if place else clock.now(),
         "body": db.vault.hide(body, "message", "body", message),
     }
-    db.execute(_NEW, row)
+    db.write(_NEW, row)
     return message
 
 

@@ -62,7 +62,7 @@ def _free_at(db: Transaction, sender: bytes) -> datetime:
     if free_at is not None:
         return free_at
     try:
-        with db.connection.begin_nested():
+        with db.savepoint():
             db.insert(Sender(id=sender, free_at=clock.now()))
     except sa.exc.IntegrityError:  # another worker was quicker
         pass

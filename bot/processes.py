@@ -22,12 +22,13 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from bot.app import build_app, build_worker, register_webhooks
-from bot.intake import CONNECTIONS, InTime, allow_connections
+from bot.intake import BACKLOG, CONNECTIONS, InTime, allow_connections
 from bot.settings import Settings, WrongSetting
 from bot.understanding import NluClient
 from translations import machine
 
 HOME = Path(__file__).resolve().parent.parent  # the folder that ./setup was run in
+NICE = 5  # where they share cores, `serve` goes before `work`: a text is taken in first and answered afterwards
 PATIENCE = 15.0  # seconds a process gets to end before it is killed
 
 
@@ -43,6 +44,7 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         http=InTime,
         limit_concurrency=CONNECTIONS,
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -53,6 +55,7 @@ def serve(settings: Settings) -> None:
 def work(settings: Settings) -> None:
     """Run the conversations until told to stop, with the translation child beside them."""
     leave_no_core()
+    os.nice(NICE)
     worker = build_worker(settings)
     on_stop(worker.stop)
     with TranslationChild(settings):

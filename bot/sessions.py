@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
@@ -76,37 +76,48 @@ class Situation:
         return self.profile.get("language")
 
 
-def read(db: Transaction, reporter_id: UUID, *, reads_session: bool = True) -> Situation:
-    """Everything that decides what this reporter's next text means; the session is left out where it may be what cannot be read."""
-    # The reporter first: whatever is read after their revision and has moved since is found out by it.
-    reporter = db.execute(_WHERE_THEY_ARE, {"of": reporter_id}).one()
+def read(db: Transaction, reporter: UUID, *, reads_session: bool = True) -> Situation:
+    """Everything that decides what this reporter's next text means; the session is left out where it may be what cannot be read.
+
+    Raises KeyError for a reporter who is gone.
+    """
+    return read_all(db, [reporter], reads_session=reads_session)[reporter]
+
+
+def read_all(db: Transaction, reporters: Collection[UUID], *, reads_session: bool = True) -> dict[UUID, Situation]:
+    """The same of many reporters, without those who are gone."""
+    # The reporters first: whatever is read after their revision and has moved since is found out by it.
+    found = {row.id: row for row in db.execute(_WHERE_THEY_ARE, {"of": list(reporters)})}
+    their_cases = cases.owner_and_latest_of(db, found)
+    return {of: _situation(db, row, *their_cases[of], reads_session=reads_session) for of, row in found.items()}
+
+
+def _situation(db: Transaction, reporter: Any, owner: Any, latest: Any, *, reads_session: bool) -> Situation:
     active = reporter.active_id if reads_session else None
     session = Session.from_dict(db.vault.reveal(reporter.active_body, "flow_session", "body", active)) if active else None
-    profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter_id)
-    owner, latest = cases.owner_and_latest_of(db, reporter_id)
+    profile = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id)
     is_long_silent = bool(active and reporter.active_until < clock.now() + UNFINISHED_LIVES - LONG_SILENCE)
     return Situation(reporter, profile, owner, latest, session, active, is_long_silent)
 
 
 def save(db: Transaction, before: Situation, session: Session | None) -> None:
-    """Keep where they are now, or that nothing is under way any more."""
+    """Keep where they are now, or that nothing is under way any more. Their row is held: nobody else changes it meanwhile."""
     if session == before.session:
         return
     if session is None:
-        db.execute(_CHANGE, {"active": before.session_id, "is_over": True, "body": None})
+        db.write(_CHANGE, {"active": before.session_id, "is_over": True, "body": None})
         return
-    kept: dict[str, Any] = {"flow": session.flow, "expires_at": clock.now() + UNFINISHED_LIVES}
-    if active := before.session_id:
-        body = db.vault.hide(session.as_dict(), "flow_session", "body", active)
-        if db.execute(_CHANGE, {"active": active, "body": body, **kept}).rowcount:
-            return
-    row = FlowSession(reporter_id=before.reporter.id, **kept)  # their first, or the last one expired meanwhile
-    row.body = db.vault.hide(session.as_dict(), "flow_session", "body", row.id)
-    db.insert(row)
+    kept = before.session_id or uuid4()
+    body = db.vault.hide(session.as_dict(), "flow_session", "body", kept)
+    row = {"flow": session.flow, "expires_at": clock.now() + UNFINISHED_LIVES, "body": body}
+    if before.session_id:
+        db.write(_CHANGE, {"active": kept, **row})
+    else:
+        db.write(_NEW, {"id": kept, "reporter_id": before.reporter.id, **row})
 
 
 # Built once, as every text takes them (see store).
-_REPORTER = sa.select(*_reporter).where(_reporter.id == sa.bindparam("of"))
+_REPORTER = sa.select(*_reporter).where(_reporter.id.in_(sa.bindparam("of", expanding=True)))
 _WHERE_THEY_ARE = (
     _REPORTER.add_columns(
         _session.id.label("active_id"), _session.body.label("active_body"), _session.expires_at.label("active_until")
@@ -114,6 +125,7 @@ _WHERE_THEY_ARE = (
     .select_from(Reporter.__table__)  # type: ignore[attr-defined]
     .outerjoin(FlowSession.__table__, sa.and_(_session.reporter_id == _reporter.id, ~_session.is_over))  # type: ignore[attr-defined]
 )
+_NEW = sa.insert(FlowSession.__table__)  # type: ignore[attr-defined]
 _CHANGE = sa.update(FlowSession.__table__).where(_session.id == sa.bindparam("active"), ~_session.is_over)  # type: ignore[attr-defined]
 
 
@@ -127,14 +139,17 @@ def erase_expired(db: Transaction) -> int:
     found = db.execute(expired).all()
     half_told: Counter[tuple[UUID, str]] = Counter()
     for row in found:
-        half_told.update(_keep_if_agreed(db, row))
+        reporter = lock_reporter(db, row.reporter_id)
+        if db.execute(expired.where(_session.id == row.id)).one_or_none() is None:
+            continue  # they wrote at this very moment
+        half_told.update(_keep_if_agreed(db, row, reporter))
         db.execute(sa.update(FlowSession).where(_session.id == row.id).values(is_over=True, body=None))
     for (team, language), number in half_told.items():
         tallies.add(db, team, {f"half_told {language}": number})
     return len(found)
 
 
-def _keep_if_agreed(db: Transaction, row: Any) -> list[tuple[UUID, str]]:
+def _keep_if_agreed(db: Transaction, row: Any, reporter: Any) -> list[tuple[UUID, str]]:
     """Returns the team and language of a story that is erased."""
     try:
         session = Session.from_dict(db.vault.reveal(row.body, "flow_session", "body", row.id))
@@ -142,7 +157,6 @@ def _keep_if_agreed(db: Transaction, row: Any) -> list[tuple[UUID, str]]:
         return []
     if session.position is None:
         return []
-    reporter = lock_reporter(db, row.reporter_id)
     told = {k: v for k, v in session.position.facts.items() if k not in NOT_TOLD}
     told["language"] = db.vault.reveal(reporter.profile, "reporter", "profile", reporter.id).get("language")
     if not session.may_read:

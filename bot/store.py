@@ -5,15 +5,13 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -27,10 +25,6 @@ from bot.privacy import Vault
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 20
-MOST_TOGETHER = 50  # changes in one commit
-
-T = TypeVar("T")
-Act = Callable[["Transaction"], Any]
 
 
 class WrongSchema(Exception):
@@ -85,17 +79,49 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 @dataclass(frozen=True)
 class Transaction:
-    """One open transaction and the vault its rows open with."""
+    """One open transaction and the vault its rows open with.
+
+    ``sequences``: the place of the last text of each reporter it holds.
+    """
 
     connection: sa.Connection
     vault: Vault
+    sequences: dict[UUID, int] = field(default_factory=dict)
+    _unwritten: dict[tuple[sa.Executable, frozenset[str]], list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def execute(self, statement: sa.Executable, values: Any = None) -> sa.CursorResult[Any]:
+        self.write_out()
         return self.connection.execute(statement, values)
+
+    def write(self, statement: sa.Executable, values: Mapping[str, Any]) -> None:
+        """Write something whose outcome nobody waits for: with the next statement or the commit, all of one kind at once."""
+        self._unwritten.setdefault((statement, frozenset(values)), []).append(values)
+
+    def write_out(self) -> None:
+        """Write now what write() was given."""
+        for (statement, _), rows in self._unwritten.items():
+            self.connection.execute(statement, rows)
+        self._unwritten.clear()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What fails inside the block is undone without the rest."""
+        self.write_out()
+        try:
+            with self.connection.begin_nested():
+                yield
+                self.write_out()
+        finally:
+            self._unwritten.clear()
+
+    def be_quick(self) -> None:
+        """Wait for a row that somebody else holds but a moment, then fail: many share this transaction."""
+        if self.skips_locked:
+            self.connection.execute(_BE_QUICK)
 
     def insert(self, row: Any) -> None:
         """Write a new row of a table (Core: the ORM costs twice as much)."""
-        self.connection.execute(_insert_into(row.__table__), row.model_dump())
+        self.execute(_insert_into(row.__table__), row.model_dump())
 
     def one(self, statement: sa.Executable) -> Any:
         """The one row of a query, or None."""
@@ -112,51 +138,23 @@ class Store:
 
     engine: sa.Engine
     vault: Vault
-    _line: _Line = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_line", _Line(_gate_beside(self.engine)))
+    # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; locks wake the next at once.
+    _turn: Any = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All or nothing; committed at the end of the block."""
         if self.engine.dialect.name != "sqlite":
             with self.engine.begin() as connection:
-                yield Transaction(connection, self.vault)
+                yield from self._written_out(connection)
             return
-        # SQLite has one writer at a time and lets the others sleep up to 100 ms before each new try; locks wake the next at once.
-        with self._line.turn, _passed(self._line.gate), self.engine.begin() as connection:
-            yield Transaction(connection, self.vault)
+        with self._turn, _passed(_gate_beside(self.engine)), self.engine.begin() as connection:
+            yield from self._written_out(connection)
 
-    def together(self, act: Callable[[Transaction], T]) -> T:
-        """Do ``act`` in one transaction and return what it returns, once that is committed.
-
-        On SQLite all that threads bring while one of them commits shares the next commit: the disk is waited for once. ``act`` may
-        therefore be done a second time, alone, when another one that shared its transaction failed.
-        """
-        if self.engine.dialect.name != "sqlite":
-            with self.transaction() as db:
-                return act(db)
-        mine: Future[T] = Future()
-        self._line.waiting.append((act, mine))
-        with self._line.turn:
-            while not mine.done():
-                self._do_all(self._line.take())
-        return mine.result()
-
-    def _do_all(self, waiting: list[tuple[Act, Future[Any]]]) -> None:
-        try:
-            with self.transaction() as db:
-                results = [act(db) for act, _ in waiting]
-        except Exception as error:
-            if len(waiting) == 1:
-                waiting[0][1].set_exception(error)
-                return
-            for one in waiting:
-                self._do_all([one])
-        else:
-            for (_, done), result in zip(waiting, results, strict=True):
-                done.set_result(result)
+    def _written_out(self, connection: sa.Connection) -> Iterator[Transaction]:
+        db = Transaction(connection, self.vault)
+        yield db
+        db.write_out()
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -165,22 +163,8 @@ class Store:
             yield Transaction(connection, self.vault)
 
 
-@dataclass
-class _Line:
-    """Who waits to write to SQLite; who has the turn commits for all of them. The same thread may take the turn again.
-
-    ``gate``: a file that the processes with this database lock in turn; one that dies leaves it open.
-    """
-
-    gate: Path | None = None
-    turn: Any = field(default_factory=threading.RLock)
-    waiting: deque[tuple[Act, Future[Any]]] = field(default_factory=deque)
-
-    def take(self) -> list[tuple[Act, Future[Any]]]:
-        return [self.waiting.popleft() for _ in range(min(len(self.waiting), MOST_TOGETHER))]
-
-
 def _gate_beside(engine: sa.Engine) -> Path | None:
+    """A file that the processes with this SQLite database lock in turn; one that dies leaves it open."""
     path = engine.url.database
     return Path(f"{path}-turn") if engine.dialect.name == "sqlite" and path and path != ":memory:" else None
 
@@ -208,13 +192,34 @@ def lock_reporter(db: Transaction, reporter: UUID) -> Any:
 
     Raises NoResultFound for a reporter who is gone.
     """
-    return db.execute(_HOLD, {"held": reporter}).one()
+    row = db.execute(_HOLD, {"held": reporter}).one()
+    db.sequences.setdefault(reporter, row.last_sequence)
+    return row
+
+
+def hold_reporters(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, Any]:
+    """The rows of many reporters, held until the commit; in one order everywhere, or two who hold many would wait for each other.
+
+    Whoever then changes a conversation says so with move_on().
+    """
+    rows = {row.id: row for row in db.execute(_HOLD_ALL, {"held": sorted(reporters)})}
+    db.sequences.update((row.id, row.last_sequence) for row in rows.values())
+    return rows
+
+
+def move_on(db: Transaction, reporter: UUID, **changes: Any) -> None:
+    """Change a reporter whom we hold, and say that the conversation moved on."""
+    db.write(_MOVE_ON, {"held": reporter, **changes})
 
 
 def next_sequence(db: Transaction, reporter: UUID) -> int:
     """The place of a reporter's next text, in or out; holds the reporter until the commit."""
-    number: int = db.execute(_NEXT, {"held": reporter}).scalar_one()
-    return number
+    if reporter not in db.sequences:
+        db.sequences[reporter] = db.execute(_NEXT, {"held": reporter}).scalar_one()
+    else:
+        db.sequences[reporter] += 1
+        db.write(_KEEP, {"held": reporter, "last": db.sequences[reporter]})
+    return db.sequences[reporter]
 
 
 def touch_reporter(db: Transaction, reporter: UUID, **changes: Any) -> None:
@@ -238,8 +243,12 @@ def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
 _reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
 _ONE_REPORTER = sa.update(models.Reporter.__table__).where(_reporter.id == sa.bindparam("held"))  # type: ignore[attr-defined]
 _NEXT = _ONE_REPORTER.values(last_sequence=_reporter.last_sequence + 1).returning(_reporter.last_sequence)
+_HOLD_ALL = sa.select(*_reporter).where(_reporter.id.in_(sa.bindparam("held", expanding=True)))
+_HOLD_ALL = _HOLD_ALL.order_by(_reporter.id).with_for_update(key_share=True)
+_KEEP = _ONE_REPORTER.values(last_sequence=sa.bindparam("last"))
 _MOVE_ON = _ONE_REPORTER.values(revision=_reporter.revision + 1)
 _HOLD = _MOVE_ON.returning(*_reporter)
+_BE_QUICK = sa.text("SET LOCAL lock_timeout = '500ms'")
 
 
 @cache

@@ -53,6 +53,29 @@ class Nlu(Protocol):
 
     def understand(self, text: str, language: str | None = None) -> Understanding: ...
 
+    def would_ask(self, text: str, language: str | None = None) -> bool:
+        """Whether understand() would wait for an answer; else it is SILENT at once."""
+        ...
+
+
+class WouldWait(Exception):
+    """Only Rasa can tell what a text means, and nobody may wait for it here."""
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """Stands in for an NLU that nobody may wait for. Raises WouldWait where it would be asked."""
+
+    nlu: Nlu
+
+    def understand(self, text: str, language: str | None = None) -> Understanding:
+        if self.nlu.would_ask(text, language):
+            raise WouldWait
+        return SILENT
+
+    def would_ask(self, text: str, language: str | None = None) -> bool:
+        return False
+
 
 class NluClient:
     """Rasa over HTTP. Never raises: no answer in ``timeout`` seconds is SILENT, and for a while it is not asked again."""
@@ -66,7 +89,7 @@ class NluClient:
 
     def understand(self, text: str, language: str | None = None) -> Understanding:
         """What ``text`` means; SILENT for a text without a letter, which Rasa would take for a yes, and in a language it lacks."""
-        if not is_readable(text, language) or time.monotonic() < self._resting_until:
+        if not self.would_ask(text, language):
             return SILENT
         try:
             # Rasa counts from the first visible letter; evidence is counted from the first letter there is.
@@ -79,6 +102,9 @@ class NluClient:
                 self._resting_until = time.monotonic() + REST
             log.warning("understanding is silent (%s): going on with numbers and keywords", type(error).__name__)
             return SILENT
+
+    def would_ask(self, text: str, language: str | None = None) -> bool:
+        return is_readable(text, language) and time.monotonic() >= self._resting_until
 
     def is_there(self) -> bool:
         """Whether Rasa has a model loaded and answers."""

@@ -42,7 +42,11 @@ from translations.machine import Translation
 
 log = logging.getLogger(__name__)
 
-TALKERS = 8  # reporters answered at the same time; each may wait for Rasa
+TOGETHER = 50  # texts answered in one commit
+GATHER = (
+    0.01  # seconds in which texts gather before they are answered: nobody notices, and a commit for one costs as much as for all
+)
+TALKERS = 8  # texts answered by themselves at the same time; each may wait for Rasa
 SENDERS = 16  # texts on their way at the same time; a vendor that hangs holds one for ten seconds
 LOOK_AGAIN = 1.0  # seconds between looks when nobody wakes us: for what is to be tried again, and for a lost wake-up
 BREATH = 0.01  # seconds between two looks in vain
@@ -122,26 +126,36 @@ class Worker:
     # -- texts ---------------------------------------------------------------------------------------------------------------
 
     def _listen(self, talkers: ThreadPoolExecutor) -> None:
-        self._hand_out(talkers, TALKERS, self._claim, self.answer, self._texts_came, lambda: LOOK_AGAIN)
+        self._hand_out(talkers, TOGETHER, self._answer_what_waits, self.answer, self._texts_came, lambda: LOOK_AGAIN)
 
-    def _claim(self, most: int) -> Sequence[Claimed]:
+    def _answer_what_waits(self, most: int) -> tuple[bool, Sequence[Claimed]]:
+        """Claim texts and answer together what can be; the others are to be handed out."""
+        self._stopping.wait(GATHER)
         with self._store.reading() as db:
             if not inbox.is_any_due(db):
-                return ()
+                return False, ()
         with self._store.transaction() as db:
-            return inbox.claim(db, most)
+            claimed = inbox.claim(db, most)
+        left: Sequence[Claimed] = claimed
+        try:
+            left = self._conversation.handle_together(claimed)
+        except Exception as error:
+            log.warning("%d texts are answered one by one, not together: %s", len(claimed), what_failed(error))
+        if len(left) < len(claimed):
+            self._wake()
+        return bool(claimed), left
 
     def _hand_out(
         self,
         pool: ThreadPoolExecutor,
-        threads: int,
-        claim: Callable[[int], Sequence[Taken]],
+        most: int,
+        claim: Callable[[int], tuple[bool, Sequence[Taken]]],
         work: Callable[[Taken], object],
         came: threading.Event,
         pause: Callable[[], float],
     ) -> None:
-        """Hand what is due to free threads; it is claimed, at most so many at once, only when somebody can take it at once."""
-        free = threading.Semaphore(threads)
+        """Hand what is due to threads, at most so many at once. ``claim`` says whether there was any, and which to hand out."""
+        free = threading.Semaphore(most)
 
         def take(one: Taken) -> None:
             try:
@@ -157,10 +171,11 @@ class Worker:
             while free.acquire(blocking=False):
                 idle += 1
             came.clear()
+            is_busy = False
             taken: Sequence[Taken] = ()
             try:
-                taken = claim(idle)
-                wait = 0.0 if taken else pause()
+                is_busy, taken = claim(idle)
+                wait = 0.0 if is_busy else pause()
             except Exception as error:  # the one broad catch of the loop: a locked or lost database must not end it
                 log.error("could not look for texts: %s", what_failed(error))
                 wait = LOOK_AGAIN
@@ -169,7 +184,7 @@ class Worker:
                 pool.submit(take, one)
             for _ in range(idle - len(taken)):
                 free.release()
-            if taken:
+            if is_busy:
                 continue
             self._stopping.wait(BREATH)
             came.wait(wait)
@@ -192,9 +207,9 @@ class Worker:
     # -- sending -------------------------------------------------------------------------------------------------------------
 
     def _send(self, senders: ThreadPoolExecutor) -> None:
-        def claim(_most: int) -> Sequence[Outgoing]:
+        def claim(_most: int) -> tuple[bool, Sequence[Outgoing]]:
             one = outbox.claim_next(self._store, self._channels)
-            return [one] if one else []
+            return one is not None, [one] if one else []
 
         def deliver(outgoing: Outgoing) -> None:
             outbox.deliver(self._store, self._channels, outgoing)

@@ -32,10 +32,10 @@ class Desk:
     standings: list[Standing] = field(default_factory=list)
     broken: bool = False
 
-    def record_standing(self, standing: Standing) -> None:
+    async def record_standing(self, standing: Standing) -> None:
         self.standings.append(standing)
 
-    def accept(self, incoming: IncomingMessage) -> None:
+    async def accept(self, incoming: IncomingMessage) -> None:
         if self.broken:
             raise RuntimeError(f"database is locked: INSERT {incoming.text} {incoming.address}")
         self.texts.append(incoming)
@@ -63,7 +63,7 @@ def line() -> Iterator[Line]:
     app, desk = FastAPI(), Desk()
     with TelegramApi() as telegram, served(app) as url:
         channel = TelegramChannel(settings(telegram.url), timeout=0.5)
-        app.include_router(routes(channel, desk.accept, desk.record_standing))
+        app.routes.extend(routes(channel, desk.accept, desk.record_standing))
         channel.register_webhook(url + "/telegram")
         yield Line(telegram, channel, desk, url)
         channel.close()

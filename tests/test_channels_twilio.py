@@ -44,12 +44,12 @@ class Desk:
     deliveries: list[tuple[str, Delivery]] = field(default_factory=list)
     broken: bool = False
 
-    def accept(self, incoming: IncomingMessage) -> None:
+    async def accept(self, incoming: IncomingMessage) -> None:
         if self.broken:
             raise RuntimeError(f"database is locked: INSERT {incoming.text} {incoming.address}")
         self.texts.append(incoming)
 
-    def record(self, channel: str, delivery: Delivery) -> None:
+    async def record(self, channel: str, delivery: Delivery) -> None:
         self.deliveries.append((channel, delivery))
 
 
@@ -76,7 +76,7 @@ def line() -> Iterator[Line]:
     app, desk = FastAPI(), Desk()
     with TwilioApi() as twilio, served(app) as url:
         channel = TwilioSms(settings(twilio.url), url, timeout=0.5)
-        app.include_router(routes(channel, url, desk.accept, desk.record))
+        app.routes.extend(routes(channel, url, desk.accept, desk.record))
         yield Line(twilio, channel, desk, url)
         channel.close()
 

@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
-from bot import case_files, cases, checkins, clock, inbox, news, outbox, windows
+from bot import case_files, cases, checkins, clock, news, outbox, windows
 from bot.channels.twilio_sms import TwilioSettings, parse_sms, routes
 from bot.channels.twilio_whatsapp import TwilioWhatsapp
+from bot.intake import Door
 from bot.messages import Delivery, IncomingMessage, OutgoingMessage, TransportError
 from bot.models import CheckIn, Message
+from bot.reception import Reception
 from bot.store import lock_reporter
 from tests.exchange import STORY, VICTIM, Exchange, open_exchange
 from tests.standins import served
@@ -93,15 +95,10 @@ def line_in(folder: Path, *templates: str) -> Iterator[Line]:
         with open_exchange(folder, channel=channel) as exchange:  # type: ignore[arg-type]
             store = exchange.store
 
-            def accept(incoming: IncomingMessage) -> None:
-                store.together(lambda db: inbox.accept(db, incoming))
-
-            def record(name: str, delivery: Delivery) -> None:
-                if not store.together(lambda db: news.record_delivery(db, name, delivery)):
-                    store.together(lambda db: news.keep_news(db, name, delivery))
-
-            app.include_router(routes(channel, url, accept, record))
+            reception = Reception(store, Door(store, None))
+            app.routes.extend(routes(channel, url, reception.accept, reception.record_delivery))
             yield Line(exchange, twilio, channel, move)
+            reception.close()
         channel.close()
 
 

@@ -149,10 +149,10 @@ def test_without_room_the_vendor_is_told_when_to_post_again_and_the_log_holds_no
 
     @app.post("/texts")
     async def receive(request: Request) -> dict[str, str]:
-        def refuse(_text: str) -> None:
+        async def refuse(_text: str) -> None:
             raise NoRoom("the disk is nearly full")
 
-        await hand_over(refuse, (await read_body(request)).decode(), about="text 1")
+        await hand_over(refuse((await read_body(request)).decode()), about="text 1")
         return {}
 
     with caplog.at_level(logging.DEBUG), served(app) as url:

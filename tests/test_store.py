@@ -127,32 +127,29 @@ def test_a_reporter_who_is_gone_cannot_be_locked(store: Store) -> None:
         stores.lock_reporter(db, uuid4())
 
 
-def test_what_comes_at_the_same_moment_shares_commits_and_each_hears_of_its_own(store: Store) -> None:
+def test_what_is_only_written_goes_out_before_the_next_question_and_at_the_end(store: Store) -> None:
     with store.transaction() as db:
-        reporter = _reporter(db).id
-    given: list[int] = []
-    refused: list[str] = []
+        team = _reporter(db).team_id
+    renamed = sa.update(Team.__table__).where(_team.id == sa.bindparam("which"))  # type: ignore[attr-defined]
+    with store.transaction() as db:
+        db.write(renamed, {"which": team, "name": "first"})
+        assert db.execute(sa.select(_team.name)).scalar_one() == "first"
+        db.write(renamed, {"which": team, "name": "last"})
+    with store.reading() as db:
+        assert db.execute(sa.select(_team.name)).scalar_one() == "last"
 
-    def ask(which: int) -> None:
-        def act(db: Transaction) -> int:
-            place = next_sequence(db, reporter)
-            if which % 4 == 0:
-                raise LookupError(str(which))
-            return place
 
-        try:
-            given.append(store.together(act))
-        except LookupError as error:
-            refused.append(str(error))
-
-    threads = [threading.Thread(target=ask, args=(which,)) for which in range(24)]
-    with store.transaction():  # meanwhile they all queue up
-        for thread in threads:
-            thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(refused) == sorted(str(which) for which in range(0, 24, 4))
-    assert sorted(given) == list(range(1, 19))  # the failed ones left nothing behind, not even a gap
+def test_what_was_written_before_a_savepoint_outlives_what_fails_in_it(store: Store) -> None:
+    with store.transaction() as db:
+        team = _reporter(db).team_id
+    renamed = sa.update(Team.__table__).where(_team.id == sa.bindparam("which"))  # type: ignore[attr-defined]
+    with store.transaction() as db:
+        db.write(renamed, {"which": team, "name": "before"})
+        with pytest.raises(LookupError), db.savepoint():
+            db.write(renamed, {"which": team, "name": "inside"})
+            raise LookupError
+    with store.reading() as db:
+        assert db.execute(sa.select(_team.name)).scalar_one() == "before"
 
 
 # -- waiting -------------------------------------------------------------------------------------------------------------------

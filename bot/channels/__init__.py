@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from fastapi import HTTPException, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from bot.messages import Delivery, IncomingMessage, NoRoom, Standing
@@ -15,12 +13,12 @@ from bot.privacy import what_failed
 
 log = logging.getLogger(__name__)
 
-Accept = Callable[[IncomingMessage], None]
+Accept = Callable[[IncomingMessage], Awaitable[None]]
 """Stores one text and commits; the same ``external_id`` twice is a no-op."""
-RecordDelivery = Callable[[str, Delivery], None]
+RecordDelivery = Callable[[str, Delivery], Awaitable[None]]
 """Stores what a vendor says of a text we sent; the first argument is the channel's name."""
 
-RecordStanding = Callable[[Standing], None]
+RecordStanding = Callable[[Standing], Awaitable[None]]
 """Stores that somebody blocked or unblocked us."""
 
 MAX_BODY = 256 * 1024  # bytes: 10,000 emoji are 120 kB once percent-encoded, and no text of a reporter may bounce off
@@ -42,13 +40,13 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def hand_over(store: Callable[..., None], *what: Any, about: str) -> None:
-    """Run the storing verb in a thread. Raises HTTPException 500 when it fails, 503 when there is no room: the vendor posts again.
+async def hand_over(storing: Awaitable[None], about: str) -> None:
+    """Wait until something is stored. Raises HTTPException 500 when it fails, 503 when there is no room: the vendor posts again.
 
     ``about`` says in the log which message it was. A database error may quote the row it failed on: the log never gets its text.
     """
     try:
-        await run_in_threadpool(store, *what)
+        await storing
     except NoRoom as reason:
         log.error("%s was not stored, the vendor is asked to post it again: %s", about, reason)
         raise HTTPException(503, headers={"Retry-After": str(COME_AGAIN)}) from None

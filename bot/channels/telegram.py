@@ -14,10 +14,11 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.routing import Route
 from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message, Update
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
@@ -361,25 +362,23 @@ def _failure(error: TelegramError) -> TransportError:
             return TransportError("later", type(error).__name__)
 
 
-def routes(channel: TelegramChannel, accept: Accept, record_standing: RecordStanding) -> APIRouter:
+def routes(channel: TelegramChannel, accept: Accept, record_standing: RecordStanding) -> list[Route]:
     """The address Telegram posts to: ``/telegram``."""
-    router = APIRouter()
 
-    @router.post("/telegram")
     async def receive_update(request: Request) -> JSONResponse:
         if not channel.knows_secret(request.headers.get(SECRET, "")):
             raise HTTPException(403)
         raw = _json_object(await read_body(request))
         about = f"telegram update {_safe_id(raw)}"
         if standing := parse_standing(raw):
-            await hand_over(record_standing, standing, about=about)
+            await hand_over(record_standing(standing), about)
         elif incoming := parse_update(raw):
-            await hand_over(accept, incoming, about=about)
+            await hand_over(accept(incoming), about)
         else:
             log.info("%s holds no message", about)
         return JSONResponse(_answer(raw))
 
-    return router
+    return [Route("/telegram", receive_update, methods=["POST"])]
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -70,7 +70,8 @@ class Poller:
         """Fetch and store what there is from update ``first`` on. Returns how many. Raises TransportError, NoRoom."""
         found = self._channel.updates(first, WAIT)
         for raw in found:
-            self._store.together(lambda db, raw=raw: self._keep(db, raw))  # type: ignore[misc]
+            with self._store.transaction() as db:
+                self._keep(db, raw)
             self._channel.stop_spinner(raw)
         return len(found)
 

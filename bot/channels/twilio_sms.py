@@ -11,10 +11,11 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import HTTPException, Request, Response
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.datastructures import ImmutableMultiDict
+from starlette.routing import Route
 from twilio.base.exceptions import TwilioException, TwilioRestException  # type: ignore[import-untyped]
 from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
@@ -332,32 +333,31 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
         return response
 
 
-def routes(channel: TwilioSms, public_url: str, accept: Accept, record_delivery: RecordDelivery) -> APIRouter:
+def routes(channel: TwilioSms, public_url: str, accept: Accept, record_delivery: RecordDelivery) -> list[Route]:
     """The addresses Twilio posts to: ``/sms`` for texts, ``/sms/status`` for what became of ours; the like for WhatsApp.
 
     A text counts by who sent it, not by where it was posted. Let the number's webhook end in ``#rc=5&rp=all``: without it Twilio
     tries a text again only when it cannot connect.
     """
-    router = APIRouter()
     here = public_url.rstrip("/") + channel.path
 
     async def receive_text(request: Request) -> Response:
         form = await _signed_form(request, channel, here)
         incoming = _complete(parse_sms, form)
-        await hand_over(accept, incoming, about=f"{incoming.channel} {_safe_id(form)}")
+        await hand_over(accept(incoming), about=f"{incoming.channel} {_safe_id(form)}")
         return Response(EMPTY_TWIML, media_type="text/xml")
 
     async def receive_status(request: Request) -> Response:
         form = await _signed_form(request, channel, here + STATUS)
         delivery = _complete(parse_status, form)
         if delivery is not None:
-            await hand_over(record_delivery, channel.name, delivery, about=f"status of {channel.name} {_safe_id(form)}")
+            await hand_over(record_delivery(channel.name, delivery), about=f"status of {channel.name} {_safe_id(form)}")
         return Response(status_code=204)
 
-    # Plain routes: FastAPI's reading of parameters costs as much as the check of the signature, and there are none to read.
-    router.add_route(channel.path, receive_text, methods=["POST"])
-    router.add_route(channel.path + STATUS, receive_status, methods=["POST"])
-    return router
+    return [
+        Route(channel.path, receive_text, methods=["POST"]),
+        Route(channel.path + STATUS, receive_status, methods=["POST"]),
+    ]
 
 
 async def _signed_form(request: Request, channel: TwilioSms, url: str) -> ImmutableMultiDict[str, str]:
