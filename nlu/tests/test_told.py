@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from components import heads
 from components.folding import fold
 from components.languages import Languages
-from components.told import ToldRules
+from components.told import FACTS, ToldRules
 from evaluate import NLU_DATA, trained_by_language
 from rasa.shared.utils.io import read_yaml_file
 
@@ -92,3 +93,12 @@ def test_what_a_text_does_not_say_is_not_told(text: str) -> None:
 )
 def test_a_fact_that_only_seems_to_be_told_is_asked(text: str, fact: str) -> None:
     assert fact not in told(text)
+
+
+def test_the_rules_find_most_of_what_a_reader_marked_in_the_training_texts_and_hardly_anything_else() -> None:
+    accounts = [example for example in heads.bias_examples(heads.ReportHeads.get_default_config()) if example.told is not None]
+    assert len(accounts) >= 3_000
+    found = [(RULES.told(fold(one.text), {one.language}), one.told or frozenset()) for one in accounts]
+    right = sum(said[fact] and fact in marked for said, marked in found for fact in FACTS)
+    assert right / sum(sum(said.values()) for said, _ in found) >= 0.95
+    assert right / sum(len(marked) for _, marked in found) >= 0.7
