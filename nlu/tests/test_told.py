@@ -33,7 +33,7 @@ def told(text: str) -> set[str]:
         ("um homem gritou comigo no ônibus ontem", "when where who"),
         ("o meu vizinho insulta os meus filhos todos os dias", "who ongoing"),
         ("partiram-me o nariz às 17h perto da estação", "when where injury"),
-        ("recebo ameaças de morte no whatsapp", "online threat"),
+        ("recebo ameaças de morte no whatsapp", "online threat ongoing"),
         ("foi ha dois dias na rua augusta", "when where"),
         ("رجل صرخ علي في الباص أمس", "when where who"),
         ("جاري يشتم اولادي كل يوم", "who ongoing"),
