@@ -14,7 +14,7 @@ import csv
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
 from components import heads
-from components.lexicon import STRANDS
 from components.e5 import HEAD, LAYERS, MADE_BY_TUNING, MATRICES, QUESTIONS, UPPER, WIDTH, Network, Tokens
+from components.lexicon import STRANDS
 
 RANK, BATCH, EPOCHS, RATE, WARM_UP, DECAY = 16, 32, 2.5, 1e-3, 100, 0.01
 DROPPED, DROPPED_INPUT = 0.2, 0.05
