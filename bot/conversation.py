@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -568,6 +569,10 @@ def _language_menu() -> Event:
 
 def _named_language(text: str) -> str | None:
     """The language a whole message names: ``"Português"`` or ``"portuguese"`` is ``pt``."""
-    name = text.strip().casefold()
-    named = ((code, (tongue.name.casefold(), tongue.english_name.casefold())) for code, tongue in catalog.languages().items())
-    return next((code for code, names in named if name in names), None)
+    return _languages_by_name().get(text.strip().casefold())
+
+
+@cache
+def _languages_by_name() -> Mapping[str, str]:
+    tongues = catalog.languages().items()
+    return {name.casefold(): code for code, tongue in reversed(list(tongues)) for name in (tongue.name, tongue.english_name)}

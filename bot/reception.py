@@ -16,6 +16,7 @@ from bot.messages import Delivery, IncomingMessage, NoRoom, Standing
 from bot.store import Store, Transaction
 
 MOST_TOGETHER = 200  # in one commit
+GATHER = 0.005  # seconds in which more may come for the next commit, where the last one was for several
 ALONE = 8  # threads for what has to be written by itself
 NEWS_WAITS = (0, 0.2)  # seconds before each look for the text a vendor's news is about
 
@@ -78,7 +79,10 @@ class Reception:
         return await brought.done
 
     async def _write_what_waits(self) -> None:
+        together: Sequence[Brought] = ()
         while self._waiting:
+            if len(together) > 1:
+                await asyncio.sleep(GATHER)
             together, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             await self._write(together)
         self._writing = None

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 TOGETHER = 50  # texts answered in one commit
 GATHER = (
-    0.01  # seconds in which texts gather before they are answered: nobody notices, and a commit for one costs as much as for all
+    0.02  # seconds in which texts gather before they are answered: nobody notices, and a commit for one costs as much as for all
 )
 TALKERS = 8  # texts answered by themselves at the same time; each may wait for Rasa
 SENDERS = 16  # texts on their way at the same time; a vendor that hangs holds one for ten seconds
