@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from components import TENSORFLOW  # noqa: E402 - a file of ours, found only from here on
+from components import ON_ONE_CORE  # noqa: E402 - a file of ours, found only from here on
 
-os.environ.update(TENSORFLOW)  # as the service runs it
+os.environ.update(ON_ONE_CORE)  # as the service runs it
 
 import numpy as np  # noqa: E402
 import regex  # noqa: E402

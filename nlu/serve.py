@@ -6,9 +6,9 @@ Rasa takes its token only as an argument, and every account of a machine can rea
 import os
 import sys
 
-from components import TENSORFLOW
+from components import ON_ONE_CORE
 
-os.environ.update(TENSORFLOW)
+os.environ.update(ON_ONE_CORE)
 os.environ["LOG_LEVEL"] = "INFO"  # whatever an operator wishes: at DEBUG Rasa writes every text it is asked about into its log
 model, port = sys.argv[1:3]
 sys.argv = ["rasa", "run", "--enable-api", "-m", model, "-i", "127.0.0.1", "-p", port, "-t", os.environ["TELLONCE_NLU_TOKEN"]]

@@ -12,7 +12,7 @@ from components.encoder import encode_training
 from components.fitting import fit, share
 from components.intents import Reader
 
-_STRICTNESS = 0.03
+_STRICTNESS = 0.003
 _ENOUGH = 0.6
 
 

@@ -12,7 +12,7 @@ from components.lexicon import STRANDS
 from evaluate import development, evidence_hits, false_alarms, fresh, intents, judge, macro_f1, shared_runs, told_counts
 
 # Floors under what nlu/REPORT.md shows, so that a change for the worse is seen; the goals stand there.
-LEAST_F1, MOST_FALSE_ALARMS, LEAST_EVIDENCE, LEAST_TOLD, RIGHT_INTENTS = 0.45, 0.35, 0.6, 0.8, 0.6
+LEAST_F1, MOST_FALSE_ALARMS, LEAST_EVIDENCE, LEAST_TOLD, RIGHT_INTENTS = 0.7, 0.12, 0.8, 0.85, 0.93
 MARKED_LANGUAGES = ("en", "pt", "ar", "hi", "so")  # enough to notice; nlu/evaluate.py measures all
 
 
