@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 LONGEST = 4000  # characters worth understanding; the rest of a long text is kept but not classified
 REST = 15.0  # seconds to leave a silent Rasa alone
-# The languages Rasa's encoder was made for; in any other it is confidently wrong ("no" comes back as a yes).
-ENCODED = frozenset("ar bn de en es fa fr gu hi it ja ko nl pa pl pt ro ru so th tl tr uk ur vi zh-Hans zh-Hant".split())
+# The languages Rasa's network was tuned to; in any other it is confidently wrong ("no" comes back as a yes).
+ENCODED = frozenset("ar bn de en es fa fr gu hi it ko nl pa pl pt ro ru so tl tr uk ur vi zh-Hans zh-Hant".split())
 NOTHING_MEANT = "nothing"  # Rasa answered and found no intent
 _FACTS = frozenset({"when", "where", "who", "injury", "online", "threat", "damage", "ongoing"})
 _ONLY_NUMBER = re.compile(r"\W*(\d{1,2})\W*")

@@ -15,7 +15,6 @@ _ROMANISED = "-Latn"  # "usne mujhe gali di" is hi-Latn: another script than the
 _SCRIPTS: tuple[tuple[regex.Pattern[str], tuple[str, ...]], ...] = tuple(
     (regex.compile(pattern), tuple(languages.split()))
     for pattern, languages in (
-        (r"[\p{Hiragana}\p{Katakana}\p{Thai}]", ""),  # Japanese and Thai: no rules of ours, but the network knows them
         (r"\p{Han}", "zh-Hans zh-Hant"),
         (r"\p{Hangul}", "ko"),
         (r"\p{Cyrillic}", "ru uk"),
@@ -80,8 +79,8 @@ class Languages:
         return Reading(frozenset(code for reading in readings for code in reading.languages), known * 2 >= len(readings))
 
     def _read_part(self, text: str) -> Reading:
-        if _KANA.search(text):
-            return Reading(frozenset())
+        if _KANA.search(text):  # Japanese: its Chinese characters would pass for Chinese
+            return Reading(frozenset(), is_known=False)
         found = [codes for pattern, codes in _SCRIPTS if _share(pattern, text) >= 0.4]
         if found:
             near = self._nearest(text, [i for i, label in enumerate(self.labels) if label in found[0]])

@@ -104,10 +104,22 @@ def test_the_kind_of_incident_is_told(parse: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["நேற்று பேருந்தில் ஒருவர் என்னை அடித்தார்", "გუშინ ავტობუსში კაცმა დამარტყა და მაგინა", "ትናንት በአውቶቡስ ውስጥ አንድ ሰው መታኝ"]
+    "text",
+    [
+        "நேற்று பேருந்தில் ஒருவர் என்னை அடித்தார்",
+        "გუშინ ავტობუსში კაცმა დამარტყა და მაგინა",
+        "ትናንት በአውቶቡስ ውስጥ አንድ ሰው መታኝ",
+        "電車で知らない男に急に押されました",
+        "เมื่อวานผู้ชายคนหนึ่งตีผมบนรถเมล์",
+    ],
 )
-def test_a_writing_no_encoder_knows_is_said_to_be_unsupported(parse: Any, text: str) -> None:
+def test_a_writing_the_network_was_not_tuned_to_is_said_to_be_unsupported(parse: Any, text: str) -> None:
     assert parse(text)["report"]["bias"] == {"state": "unsupported", "motivations": []}
+
+
+@pytest.mark.parametrize("text", ["いいえ、違います", "ไม่ใช่"])
+def test_a_no_in_a_writing_it_was_not_tuned_to_is_not_guessed_at(parse: Any, text: str) -> None:
+    assert parse(text)["intent"]["name"] is None
 
 
 @pytest.mark.parametrize(
