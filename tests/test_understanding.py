@@ -121,7 +121,9 @@ def test_only_the_beginning_of_a_long_text_is_sent() -> None:
         assert len(asked[0]["text"]) == 4_000
 
 
-@pytest.mark.parametrize(("text", "language"), [("123", "en"), ("", "en"), ("👊", "en"), ("hapana", "sw"), ("አይ", "am"), ("いいえ", "ja")])
+@pytest.mark.parametrize(
+    ("text", "language"), [("123", "en"), ("", "en"), ("👊", "en"), ("hapana", "sw"), ("አይ", "am"), ("いいえ", "ja")]
+)
 def test_rasa_is_not_asked_what_it_would_get_wrong(text: str, language: str) -> None:
     assert not is_readable(text, language)
     with rasa(lambda _q: reply()) as (client, asked):
