@@ -14,7 +14,7 @@ import csv
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
 from components import heads
-from components.e5 import HALFWAY, HEAD, LAYERS, MADE_BY_TUNING, MATRICES, QUESTIONS, WIDTH, Network, Tokens, mean_of
+from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, MATRICES, QUESTIONS, WIDTH, Tokens, layers
+from components.encoder import encode
 from components.fitting import fit
 from components.lexicon import STRANDS
 
@@ -37,6 +38,7 @@ OF_NO_ACCOUNT = 0.3
 OF_STRANDS = 0.7
 STRICTNESS = 0.2
 OF_ACCOUNTS_INTENT = 0.1  # they outnumber all other sentences
+_NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Tuning:
     """
 
     def __init__(self, texts: Sequence[str], intents: int, start: Path | None) -> None:
-        self.network = Network(Tokens(), None)
+        self._tokens = Tokens()
+        self._layers = [_frozen(layer) for layer in layers(self._tokens, None)]
         self._embedded = {text: self._embed(text) for text in texts}
         chance = np.random.RandomState(0)
         self.updates = [
@@ -102,7 +105,7 @@ class Tuning:
 
     def _embed(self, text: str) -> np.ndarray:
         """Embeddings never change: looked up once a text, in half the precision."""
-        states, _ = self.network.tokens.embed([text])
+        states, _ = self._tokens.embed([text])
         return states[0].astype("f2")
 
     def _kept(self) -> dict[str, Any]:
@@ -128,15 +131,59 @@ class Tuning:
         """Of the strands' questions, and of the intents."""
         if learning:
             states = tf.nn.dropout(states, DROPPED_INPUT)
-        for layer, update in zip(self.network.layers, self.updates):
-            states = self.network.through(layer, states, mask, update)
-        wanted = mean_of(states, mask) @ self.wants[0] + self.wants[1]
-        return self.network.asked(self.head, states, mask, DROPPED if learning else 0.0), wanted
+        for layer, update in zip(self._layers, self.updates):
+            states = _through(layer, states, mask, update, self._tokens.epsilon)
+        wanted = _mean(states, mask) @ self.wants[0] + self.wants[1]
+        return _asked(self.head, states, mask, DROPPED if learning else 0.0), wanted
 
     def numbers(self) -> dict[str, np.ndarray]:
         """What is kept, in half the precision; nothing yet of what is read half-way."""
         nothing = {name: np.zeros(shape, np.float16) for name, shape in HALFWAY.items()}
         return {name: variable.numpy().astype(np.float16) for name, variable in self._kept().items()} | nothing
+
+
+def _frozen(layer: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The matrices in bfloat16, which newer processors multiply twice as fast."""
+    return {name: tf.constant(numbers, tf.bfloat16 if name in MATRICES else tf.float32) for name, numbers in layer.items()}
+
+
+def _through(layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[str, Any], epsilon: float) -> Any:
+    """One layer of BERT; ``update``: the two thin factors that are added to each matrix."""
+    shape = tf.shape(states)
+    texts, length = shape[0], shape[1]
+
+    def times(rows: Any, name: str) -> Any:
+        whole = tf.cast(tf.cast(rows, tf.bfloat16) @ layer[name], tf.float32) + layer[name + "b"]
+        return whole + (rows @ update[name][0]) @ update[name][1]
+
+    def parted(rows: Any) -> Any:
+        return tf.transpose(tf.reshape(rows, (texts, length, HEADS, WIDTH // HEADS)), (0, 2, 1, 3))
+
+    def levelled(rows: Any, scale: Any, shift: Any) -> Any:
+        rows = rows - tf.reduce_mean(rows, -1, keepdims=True)
+        return rows * tf.math.rsqrt(tf.reduce_mean(rows * rows, -1, keepdims=True) + epsilon) * scale + shift
+
+    rows = tf.reshape(states, (texts * length, WIDTH))
+    query, key, value = (parted(times(rows, name)) for name in "qkv")
+    alike = tf.matmul(query, key, transpose_b=True) / (WIDTH // HEADS) ** 0.5 + ((1 - mask) * _NEVER)[:, None, None, :]
+    heard = tf.reshape(tf.transpose(tf.nn.softmax(alike) @ value, (0, 2, 1, 3)), (texts * length, WIDTH))
+    rows = levelled(rows + times(heard, "ao"), layer["aw"], layer["ab"])
+    inner = tf.nn.gelu(times(rows, "fi"), approximate=True)
+    return tf.reshape(levelled(rows + times(inner, "fo"), layer["ow"], layer["ob"]), (texts, length, WIDTH))
+
+
+def _asked(head: Mapping[str, Any], states: Any, mask: Any, dropped: float) -> Any:
+    """The head's log odds: every token votes on each question, weighted by attention; the mean of all adds its own."""
+    mean = _mean(states, mask)
+    inner = tf.nn.gelu(states @ head["inner"] + head["inner_bias"])
+    if dropped:
+        mean, inner = tf.nn.dropout(mean, dropped), tf.nn.dropout(inner, dropped)
+    weight = tf.nn.softmax(inner @ head["attention"] + ((1 - mask) * _NEVER)[..., None], axis=1)
+    return tf.reduce_sum(weight * (inner @ head["vote"]), 1) + head["vote_bias"] + mean @ head["mean"]
+
+
+def _mean(states: Any, mask: Any) -> Any:
+    return tf.reduce_sum(states * mask[..., None], 1) / tf.reduce_sum(mask, 1)[:, None]
 
 
 _STATES = tf.TensorSpec((None, None, WIDTH)), tf.TensorSpec((None, None))
@@ -188,13 +235,9 @@ def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any], sta
 
 def read_halfway(found: Sequence[Lesson]) -> None:
     """Put the same questions to the tuned network half-way, as logistic regressions on the mean of the tokens there."""
+    rows = encode([one.text for one in found])[:, :WIDTH]
     with np.load(MADE_BY_TUNING) as kept:
         numbers = {name: kept[name] for name in kept.files}
-    network, order = Network(Tokens(), numbers), sorted(range(len(found)), key=lambda i: len(found[i].text))
-    rows = np.empty((len(found), WIDTH), np.float32)
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
-        rows[batch] = [seen.row[:WIDTH] for seen in network.read([found[i].text for i in batch])]
     mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     rows = (rows - mean) / spread
     biased = np.array([bool(one.strands) for one in found])

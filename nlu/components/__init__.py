@@ -2,9 +2,4 @@
 
 # For whoever starts Rasa, before it does: measured quicker for single short texts, where a second thread only spins; and the second
 # core belongs to the rest of the house.
-ON_ONE_CORE = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "TF_ENABLE_ONEDNN_OPTS": "0",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-}
+ON_ONE_CORE = {"OPENBLAS_NUM_THREADS": "1"}

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import regex
 
-from components import e5, judging
+from components import judging
 from components.folding import Folded, fold
 from components.judging import Judge
 from components.languages import Reading
 from components.lexicon import ANY, INDICATORS, KINDS, STRANDS, Hit, Lexicon
+from components.network import Seen, network
 
 FEWEST_WORDS = 4
 _LONGEST = 2_000  # code points looked at
@@ -54,7 +55,7 @@ class Looked:
 
     window: _Window
     listed: np.ndarray
-    seen: e5.Seen
+    seen: Seen
 
 
 # -- learning ------------------------------------------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ def learn(development: Sequence[Example], lexicon: Lexicon) -> Judge:
 
 def _odds(texts: Sequence[str]) -> np.ndarray:
     """Texts x opinions x questions."""
-    return np.stack([seen.odds for seen in e5.network().read(texts)])
+    return np.stack([seen.odds for seen in network().read(texts)])
 
 
 # -- suggesting ----------------------------------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def look(text: str, folded: Folded, hits: Sequence[Hit]) -> list[Looked]:
     windows = _windows(text, words)
     listed = [_word_features([hit for hit in hits if _is_inside(folded, hit, window)]) for window in windows]
     kept = sorted(sorted(range(len(windows)), key=lambda i: -listed[i].sum())[:_MOST_READ])
-    seen = e5.network().read([text[windows[i].start : windows[i].end] for i in kept])
+    seen = network().read([text[windows[i].start : windows[i].end] for i in kept])
     return [Looked(windows[i], listed[i], one) for i, one in zip(kept, seen)]
 
 

@@ -13,8 +13,6 @@ import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +29,23 @@ MATRICES: Mapping[str, tuple[int, int]] = {
     "fi": (WIDTH, INNER),
     "fo": (INNER, WIDTH),
 }
+_INNER_HEAD = 128
+HEAD: Mapping[str, tuple[int, ...]] = {
+    "inner": (WIDTH, _INNER_HEAD),
+    "inner_bias": (_INNER_HEAD,),
+    "attention": (_INNER_HEAD, QUESTIONS),
+    "vote": (_INNER_HEAD, QUESTIONS),
+    "vote_bias": (QUESTIONS,),
+    "mean": (WIDTH, QUESTIONS),
+}
+# The same questions put to what the tokens are on average half-way: a second opinion that costs nothing.
+HALFWAY: Mapping[str, tuple[int, ...]] = {"half": (WIDTH, QUESTIONS), "half_bias": (QUESTIONS,)}
 LONGEST = 96  # tokens read of a text
 CODE_POINTS = 400  # looked at for these
 _INVISIBLE = ("Cf", "Cs")  # zero-width marks inside a slur hide nothing
 _LONGEST_PIECE = 16  # letters, in this file
 _ALIKE = 3  # ten thousand times one letter means no more than three times
 _BLOCK = 32  # numbers that share one scale in the wheel's file
-_NEVER = -1e9
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the network makes of one text.
-
-    ``row``: ROW numbers, what the tokens are on average half-way and at the end. ``odds``: one row of QUESTIONS at the end and one
-    half-way: the log odds of an indicator, and of each strand if there is one.
-    """
-
-    row: np.ndarray
-    odds: np.ndarray
 
 
 class Tokens:
@@ -176,117 +172,19 @@ def _numbers(blocks: np.ndarray) -> np.ndarray:
     return (np.concatenate([low, high], axis=-1).astype(np.float32) - 8) * blocks["scale"].astype(np.float32)[..., None]
 
 
-class Network:
-    """The encoder's layers and the head as TensorFlow sees them. ``added``: what tuning made; None while it is being made."""
+def layers(tokens: Tokens, added: Mapping[str, np.ndarray] | None) -> list[dict[str, np.ndarray]]:
+    """The matrices and vectors of each layer, float32. ``added``: the thin factors that tuning made, None without them."""
+    return [_layer(tokens, number, added) for number in range(LAYERS)]
 
-    def __init__(self, tokens: Tokens, added: Mapping[str, np.ndarray] | None) -> None:
-        import tensorflow as tf  # Rasa has it loaded
 
-        self._tf, self.tokens = tf, tokens
-        self.layers = [self._layer(number, added) for number in range(LAYERS)]
+def _layer(tokens: Tokens, number: int, added: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    begins, layer = f"l{number}.", {}
+    for name, (inputs, outputs) in MATRICES.items():
+        layer[name] = tokens.matrix(f"{begins}{name}.w", inputs, outputs)
         if added is not None:
-            self.head = {name: tf.constant(added[name].astype(np.float32)) for name in (*HEAD, *HALFWAY)}
-            self._seen = tf.function(self._read, input_signature=_states(), autograph=False)
-
-    def get_ready(self) -> None:
-        """TensorFlow takes seconds over the first text it is given: not over a reporter's."""
-        self.read(["ready"])
-
-    def read(self, texts: Sequence[str]) -> list[Seen]:
-        """One Seen a text."""
-        states, mask = self.tokens.embed(texts)
-        return [Seen(*each) for each in zip(*(numbers.numpy() for numbers in self._seen(states, mask)))]
-
-    def _read(self, states: Any, mask: Any) -> tuple[Any, Any]:
-        means = []
-        for half in (self.layers[: LAYERS // 2], self.layers[LAYERS // 2 :]):
-            for layer in half:
-                states = self.through(layer, states, mask)
-            means.append(self._tf.math.l2_normalize(mean_of(states, mask), axis=1))
-        half = means[0] @ self.head["half"] + self.head["half_bias"]
-        return self._tf.concat(means, axis=1), self._tf.stack([self.asked(self.head, states, mask), half], axis=1)
-
-    def asked(self, head: Mapping[str, Any], states: Any, mask: Any, dropped: float = 0.0) -> Any:
-        """The head's log odds: every token votes on each question, weighted by attention; the mean of all adds its own."""
-        tf = self._tf
-        mean = mean_of(states, mask)
-        inner = tf.nn.gelu(states @ head["inner"] + head["inner_bias"])
-        if dropped:
-            mean, inner = tf.nn.dropout(mean, dropped), tf.nn.dropout(inner, dropped)
-        weight = tf.nn.softmax(inner @ head["attention"] + ((1 - mask) * _NEVER)[..., None], axis=1)
-        return tf.reduce_sum(weight * (inner @ head["vote"]), 1) + head["vote_bias"] + mean @ head["mean"]
-
-    def through(self, layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[str, Any] | None = None) -> Any:
-        """One layer of BERT; ``update``: the two thin factors that are added to each matrix while tuning."""
-        tf = self._tf
-        shape = tf.shape(states)
-        texts, length = shape[0], shape[1]
-
-        def times(rows: Any, name: str) -> Any:
-            whole = rows @ layer[name] + layer[name + "b"]
-            return whole if update is None else whole + (rows @ update[name][0]) @ update[name][1]
-
-        def parted(rows: Any) -> Any:
-            return tf.transpose(tf.reshape(rows, (texts, length, HEADS, WIDTH // HEADS)), (0, 2, 1, 3))
-
-        rows = tf.reshape(states, (texts * length, WIDTH))
-        query, key, value = (parted(times(rows, name)) for name in "qkv")
-        alike = tf.matmul(query, key, transpose_b=True) / (WIDTH // HEADS) ** 0.5 + ((1 - mask) * _NEVER)[:, None, None, :]
-        heard = tf.reshape(tf.transpose(tf.nn.softmax(alike) @ value, (0, 2, 1, 3)), (texts * length, WIDTH))
-        rows = self._levelled(rows + times(heard, "ao"), layer["aw"], layer["ab"])
-        inner = tf.nn.gelu(times(rows, "fi"), approximate=True)
-        rows = self._levelled(rows + times(inner, "fo"), layer["ow"], layer["ob"])
-        return tf.reshape(rows, (texts, length, WIDTH))
-
-    def _levelled(self, rows: Any, scale: Any, shift: Any) -> Any:
-        tf = self._tf
-        rows = rows - tf.reduce_mean(rows, -1, keepdims=True)
-        return rows * tf.math.rsqrt(tf.reduce_mean(rows * rows, -1, keepdims=True) + self.tokens.epsilon) * scale + shift
-
-    def _layer(self, number: int, added: Mapping[str, np.ndarray] | None) -> dict[str, Any]:
-        tf, tokens, begins = self._tf, self.tokens, f"l{number}."
-        layer = {}
-        for name, (inputs, outputs) in MATRICES.items():
-            matrix = tokens.matrix(f"{begins}{name}.w", inputs, outputs)
-            if added is not None:
-                down, up = (added[f"{number}.{name}.{part}"].astype(np.float32) for part in "ab")
-                matrix = matrix + down @ up
-            layer[name] = tf.constant(matrix)
-            layer[name + "b"] = tf.constant(tokens.row(f"{begins}{name}.b", outputs))
-        for ours, theirs in (("aw", "aln.w"), ("ab", "aln.b"), ("ow", "oln.w"), ("ob", "oln.b")):
-            layer[ours] = tf.constant(tokens.row(begins + theirs, WIDTH))
-        return layer
-
-
-_INNER_HEAD = 128
-HEAD: Mapping[str, tuple[int, ...]] = {
-    "inner": (WIDTH, _INNER_HEAD),
-    "inner_bias": (_INNER_HEAD,),
-    "attention": (_INNER_HEAD, QUESTIONS),
-    "vote": (_INNER_HEAD, QUESTIONS),
-    "vote_bias": (QUESTIONS,),
-    "mean": (WIDTH, QUESTIONS),
-}
-# The same questions put to what the tokens are on average half-way: a second opinion that costs nothing.
-HALFWAY: Mapping[str, tuple[int, ...]] = {"half": (WIDTH, QUESTIONS), "half_bias": (QUESTIONS,)}
-
-
-def mean_of(states: Any, mask: Any) -> Any:
-    """The mean of each text's tokens: texts x WIDTH."""
-    import tensorflow as tf
-
-    return tf.reduce_sum(states * mask[..., None], 1) / tf.reduce_sum(mask, 1)[:, None]
-
-
-def _states() -> tuple[Any, Any]:
-    """What goes through the layers: texts x tokens x WIDTH, and which of them are tokens."""
-    import tensorflow as tf
-
-    return tf.TensorSpec((None, None, WIDTH)), tf.TensorSpec((None, None))
-
-
-@lru_cache(maxsize=1)
-def network() -> Network:
-    """One copy for the whole process."""
-    with np.load(MADE_BY_TUNING) as added:
-        return Network(Tokens(), {name: added[name] for name in added.files})
+            down, up = (added[f"{number}.{name}.{part}"].astype(np.float32) for part in "ab")
+            layer[name] += down @ up
+        layer[name + "b"] = tokens.row(f"{begins}{name}.b", outputs)
+    for ours, theirs in (("aw", "aln.w"), ("ab", "aln.b"), ("ow", "oln.w"), ("ob", "oln.b")):
+        layer[ours] = tokens.row(begins + theirs, WIDTH)
+    return layer

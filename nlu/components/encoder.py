@@ -11,18 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from components import e5
+from components import network as running
+from components.e5 import MADE_BY_TUNING, ROW
+from components.network import network
 
 _BATCH = 32
 
 
 def encode(texts: Sequence[str]) -> np.ndarray:
-    """One row of e5.ROW float32 a text. A text without content gives a row too."""
+    """One row of ROW float32 a text. A text without content gives a row too."""
     # Every text of a batch is padded to the longest: neighbours of like length keep that cheap.
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    rows = np.empty((len(texts), e5.ROW), dtype=np.float32)
+    rows = np.empty((len(texts), ROW), dtype=np.float32)
     for start in range(0, len(order), _BATCH):
         batch = order[start : start + _BATCH]
-        rows[batch] = [seen.row for seen in e5.network().read([texts[i] for i in batch])]
+        rows[batch] = [seen.row for seen in network().read([texts[i] for i in batch])]
     return rows
 
 
@@ -31,14 +34,22 @@ def encode_training(texts: Sequence[str], kept_in: Path) -> np.ndarray:
 
     ``kept_in``: a folder for what was encoded before. Never for a reporter's text: nothing else here writes anything down.
     """
-    path = kept_in / f"rows-{hashlib.sha256(e5.MADE_BY_TUNING.read_bytes()).hexdigest()[:12]}.npz"
+    path = kept_in / f"rows-{_made_by()}.npz"
     known = _read_kept(path)
     keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24] for text in texts]
     missing = {key: text for key, text in zip(keys, texts) if key not in known}
     if missing:
         known.update(zip(missing, encode(list(missing.values()))))
         _keep(path, known)
-    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, e5.ROW), dtype=np.float32)
+    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, ROW), dtype=np.float32)
+
+
+def _made_by() -> str:
+    """Of all that a row depends on."""
+    digest = hashlib.sha256()
+    for path in (MADE_BY_TUNING, Path(e5.__file__), Path(running.__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _read_kept(path: Path) -> dict[str, np.ndarray]:
@@ -54,3 +65,5 @@ def _keep(path: Path, known: Mapping[str, np.ndarray]) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
         np.savez(file, keys=np.array(list(known)), rows=np.stack(list(known.values())))
     os.replace(file.name, path)
+    for other in set(path.parent.glob("rows-*.npz")) - {path}:
+        other.unlink()  # rows of an earlier network

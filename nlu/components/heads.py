@@ -20,14 +20,16 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 from rasa.shared.utils.io import read_yaml_file
 
-from components import bias, e5, intents
+from components import bias, intents
 from components.bias import Example
+from components.e5 import MADE_BY_TUNING
 from components.folding import fold
 from components.incidents import Incidents
 from components.intents import Intents, Reader
 from components.judging import Judge
 from components.languages import Languages
 from components.lexicon import Lexicon
+from components.network import network
 from components.told import MARKS, ToldRules
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +64,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
         """Rasa does not know our files: without this it would reuse heads trained on older ones."""
         digest, config = hashlib.sha256(), {**cls.get_default_config(), **config}
-        for path in [*_files(config), *_development_files(config), *sorted(Path(__file__).parent.glob("*.py")), e5.MADE_BY_TUNING]:
+        for path in [*_files(config), *_development_files(config), *sorted(Path(__file__).parent.glob("*.py")), MADE_BY_TUNING]:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -112,7 +114,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
             names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
             with np.load(folder / "weights.npz") as numbers:
                 heads._take({name: numbers[name] for name in numbers.files}, names)
-        e5.network().get_ready()  # the weights load with the model, not with the first reporter's text
+        network()  # the weights load with the model, not with the first reporter's text
         return heads
 
     def process(self, messages: list[Message]) -> list[Message]:
@@ -138,7 +140,7 @@ class ReportHeads(IntentClassifier, GraphComponent):
         told = self._told.told(folded, reading.languages)
         hits = self._lexicon.hits(folded, reading.languages)
         looked = bias.look(text, folded, hits)
-        row = looked[0].seen.row if looked else e5.network().read([text[: intents.LONGEST]])[0].row
+        row = looked[0].seen.row if looked else network().read([text[: intents.LONGEST]])[0].row
         ranking = self._intents.ranking(row) if reading.is_known else []
         if ranking and ranking[0][0] != "report" and ranking[0][1] >= _SURELY_NO_REPORT and not hits:
             return ranking, _report(told)
