@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bot import agreement, app, audit, cases, chat, doctor, lines, processes, retention, rotation, staff
+from bot import agreement, app, audit, cases, chat, doctor, lines, processes, retention, rotation, staff, wrong_times
 from bot import language_commands as languages
 from bot import settings as all_settings
 from bot.key_files import KeyFile, KeyProblem
@@ -345,10 +345,13 @@ def compare(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
 @commands.command()
 def purge(
     full: Annotated[bool, typer.Option("--full", help="PostgreSQL: write the tables anew, so that no freed byte is left.")] = False,
+    clock_is_right: Annotated[bool, typer.Option("--clock-is-right", help="Although Tellonce seems to have been off for days.")] = False,
 ) -> None:
     """Erase what is past its time, and every trace of it in the files; `work` does so by itself every ten minutes."""
     settings = _settings()
     store = app.set_up_store(settings)
+    if not clock_is_right and not wrong_times.Doubt().may_erase(store):
+        _stop("nothing was erased. If the clock is right, say: tellonce purge --clock-is-right")
     erased = retention.purge(store, retention.Limits(timedelta(days=settings.case_days), timedelta(days=settings.reporter_days)))
     retention.leave_no_trace(store, is_thorough=full)
     print(f"Erased: {erased.cases} closed cases, {erased.reporters} reporters.")

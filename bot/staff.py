@@ -326,7 +326,7 @@ def _private_key(row: Any, password: str) -> bytes | None:
 def signed_in(db: Transaction, cookie: str, idle: timedelta, *, is_use: bool = True) -> SignedIn | None:
     """Who a cookie belongs to, or None when it is unknown, idle for too long, or its caseworker may no longer read.
 
-    ``is_use``: False for what a page asks by itself, so that a page left open does not keep the session alive.
+    ``is_use``: False for what a page asks by itself, so that a page left open does not keep the session alive; nothing is written.
     """
     session = keys.SessionSecret.from_cookie(cookie)
     now = clock.now()
@@ -336,15 +336,18 @@ def signed_in(db: Transaction, cookie: str, idle: timedelta, *, is_use: bool = T
         .where(_session.id == session.id, _caseworker.state == "active")
     )
     row = db.one(found)
+    ended = sa.delete(ConsoleSession).where(_session.id == session.id)
     if row is None or row.seen_at < now - idle:
-        db.execute(sa.delete(ConsoleSession).where(_session.id == session.id))
+        if is_use:
+            db.execute(ended)
         return None
     if is_use and row.seen_at < now - timedelta(seconds=30):
         db.execute(sa.update(ConsoleSession).where(_session.id == session.id).values(seen_at=now))
     try:
         opener = _opener(db, row.id, keys.unwrap_with_key(row.private_box, session.key))
     except keys.WrongKey:  # a session whose row was changed or swapped with another's is nobody's
-        db.execute(sa.delete(ConsoleSession).where(_session.id == session.id))
+        if is_use:
+            db.execute(ended)
         return None
     return SignedIn(row.id, row.team_id, row.name, opener, session, row.is_lead)
 

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from bot import case_files, cases, keys
-from bot.models import Case, Caseworker, Team, TeamKey
+from bot import case_files, cases, clock, keys
+from bot.models import Case, Caseworker, ConsoleSession, Team, TeamKey
 from bot.privacy import TeamOpener, Vault
 from bot.staff import SignedIn
 from bot.store import Store, Transaction, engine_for, migrate
@@ -150,6 +150,8 @@ def open_exchange(folder: Path, nlu: Nlu | None = None, channel: FakeChannel | N
     # A power cut is not what these tests are about.
     sa.event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
     store = Store(engine, Vault(keys.ServiceKey(SERVICE_KEY)))
+    with store.transaction() as db:  # signed in just now, whatever the time was when the file was made
+        db.execute(sa.update(ConsoleSession).values(seen_at=clock.now()))
     yield Exchange(FakeTelephone(store, channel, nlu), member, path)
     store.engine.dispose()
 

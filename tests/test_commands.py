@@ -6,12 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from bot import clock
+from bot.app import open_store
+from bot.models import Installation
 from bot.processes import HOME
+from bot.settings import Settings
 from translations.packages import install_embedded
 
 RASA = HOME / "nlu/.venv/bin/python"
@@ -100,6 +106,17 @@ def test_rasa_on_another_machine_is_refused(tmp_path: Path) -> None:
     refused = tellonce("migrate", folder=tmp_path, TELLONCE_NLU_URL="http://192.0.2.7:5005")
     assert refused.returncode == 1
     assert "this machine" in refused.stderr
+
+
+def test_purge_refuses_while_the_clock_is_in_doubt(tmp_path: Path) -> None:
+    assert tellonce("purge", folder=tmp_path).stdout == "Erased: 0 closed cases, 0 reporters.\n"
+    store = open_store(Settings(data_dir=tmp_path / "var"))
+    with store.transaction() as db:
+        db.execute(sa.update(Installation).values(seen_at=clock.now() - timedelta(days=3)))
+    store.engine.dispose()
+    refused = tellonce("purge", folder=tmp_path)
+    assert refused.returncode == 1 and "--clock-is-right" in refused.stderr
+    assert tellonce("purge", "--clock-is-right", folder=tmp_path).returncode == 0
 
 
 def test_the_flows_and_their_translations_are_whole(tmp_path: Path) -> None:

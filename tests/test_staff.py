@@ -120,6 +120,9 @@ def test_a_session_ends_when_nobody_uses_it(exchange: Exchange) -> None:
         move(clock.now() + timedelta(minutes=20))
         assert who(exchange, cookie, is_use=False)  # a page that only looks does not keep it alive
         move(clock.now() + timedelta(minutes=11))
+        with exchange.store.reading() as db:
+            assert staff.signed_in(db, cookie, IDLE, is_use=False) is None
+        assert len(exchange.rows(ConsoleSession)) == 1  # it only looked
         assert who(exchange, cookie) is None
     assert exchange.rows(ConsoleSession) == []
 

@@ -14,7 +14,7 @@ from bot import clock, inbox, retention, rotation, wrong_times
 from bot import store as stores
 from bot.app import set_up_store
 from bot.messages import TransportError
-from bot.models import FlowSession
+from bot.models import Address, FlowSession
 from bot.settings import Settings
 from bot.store import Store
 from bot.testing import FakeTelephone, FakeTranslator
@@ -128,6 +128,9 @@ def test_a_worker_whose_clock_is_years_ahead_keeps_day_keys_conversations_and_ca
         kept = sorted(settings.day_keys.iterdir())
         move(NOW + timedelta(days=3650))
         assert worker.erase_expired() == 0 and worker.purge() == retention.Erased()
+        with store.transaction() as db:
+            db.execute(sa.update(Address).values(forget_at=NOW + timedelta(hours=24)))
+        assert worker.forget_addresses() == 0
         assert kept and sorted(settings.day_keys.iterdir()) == kept
         assert [(one.is_over, one.body is None) for one in rows(store, FlowSession)] == [(False, False)]
         store.engine.dispose()

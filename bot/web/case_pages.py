@@ -48,11 +48,11 @@ def routes(desk: Desk) -> APIRouter:
     def news(request: Request, case: UUID, seen: str = "", writing: str = "") -> Response:
         """What is new on a case, for the page that refreshes itself; the forms in it are left alone."""
         try:
-            with desk.at_work(request, is_use=False) as (db, member):
-                now = case_files.news_mark(db, member, case)
-                if now == seen:
+            with desk.looking(request) as (db, member):
+                if case_files.news_mark(db, member, case) == seen:
                     return Response(status_code=204)
-                file = case_files.open_file(db, member, case)
+            with desk.at_work(request, is_use=False) as (db, member):
+                now, file = case_files.news_mark(db, member, case), case_files.open_file(db, member, case)
         except NotSignedIn:
             if not writing:
                 raise

@@ -89,15 +89,25 @@ class Desk:
 
         Raises NotSignedIn.
         """
-        cookie = request.cookies.get(self.cookie)
-        if not cookie:
-            raise NotSignedIn
         with self.store.transaction() as db:
-            member = staff.signed_in(db, cookie, self.idle, is_use=is_use)
+            member = self._signed_in(db, request, is_use=is_use)
             if member is not None:
                 yield db, member
                 return
-        raise NotSignedIn
+        raise NotSignedIn  # not in the transaction: an idle session is erased in it
+
+    @contextmanager
+    def looking(self, request: Request) -> Iterator[tuple[Transaction, SignedIn]]:
+        """What an open page asks by itself, again and again: it writes nothing and holds nobody up. Raises NotSignedIn."""
+        with self.store.reading() as db:
+            member = self._signed_in(db, request, is_use=False)
+            if member is None:
+                raise NotSignedIn
+            yield db, member
+
+    def _signed_in(self, db: Transaction, request: Request, *, is_use: bool) -> SignedIn | None:
+        cookie = request.cookies.get(self.cookie)
+        return staff.signed_in(db, cookie, self.idle, is_use=is_use) if cookie else None
 
     async def requires_own_form(self, request: Request) -> None:
         """A dependency of every form but sign-in. Raises NotSignedIn, OldForm."""

@@ -58,7 +58,7 @@ def routes(desk: Desk, engines: Engines | None = None) -> APIRouter:
     def rows(request: Request, tab: str = "", show: str = "", language: str = "", after: str = "", seen: str = "") -> Response:
         """The rows alone, for the page that refreshes itself; nothing when they look as they did."""
         view = View.of(tab, show, language, after)
-        with desk.at_work(request, is_use=False) as (db, member):
+        with desk.looking(request) as (db, member):
             found = view.rows(db, member)
         rows_part, now = _rows(desk, view, found)
         if now == seen:
