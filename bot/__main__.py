@@ -345,7 +345,7 @@ def compare(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
 @commands.command()
 def purge(
     full: Annotated[bool, typer.Option("--full", help="PostgreSQL: write the tables anew, so that no freed byte is left.")] = False,
-    clock_is_right: Annotated[bool, typer.Option("--clock-is-right", help="Although Tellonce seems to have been off for days.")] = False,
+    clock_is_right: Annotated[bool, typer.Option("--clock-is-right", help="Although Tellonce was off for days.")] = False,
 ) -> None:
     """Erase what is past its time, and every trace of it in the files; `work` does so by itself every ten minutes."""
     settings = _settings()
