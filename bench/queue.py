@@ -28,8 +28,9 @@ from bot.case_queue import Place, QueueRow, Wanted
 from bot.keys import ServiceKey
 from bot.models import Case, Reporter
 from bot.privacy import TeamOpener, Vault
+from bot.schema import migrate
 from bot.staff import SignedIn
-from bot.store import Store, engine_for, migrate
+from bot.store import Store, engine_for
 
 CASES, FEW = 100_000, 1_000
 ROUNDS, PAGES = 5, 20  # PAGES are asked for in a round, so that a tick of a server's clock is little beside them

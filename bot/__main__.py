@@ -19,8 +19,8 @@ from bot import settings as all_settings
 from bot.key_files import KeyFile, KeyProblem
 from bot.keys import WrongKey
 from bot.privacy import quiet_logs
+from bot.schema import WrongSchema, require_schema
 from bot.settings import Settings, WrongSetting
-from bot.store import WrongSchema, require_schema
 from flows import engine
 from flows.model import FlowError
 from translations import downloads, packages

@@ -27,8 +27,9 @@ from bot.key_files import DayKeys, KeyFile
 from bot.messages import Channel, TransportError
 from bot.privacy import Vault
 from bot.reception import Reception
+from bot.schema import migrate, require_schema, schema_state
 from bot.settings import Settings, WrongSetting
-from bot.store import Store, Transaction, engine_for, follow_clock, migrate, require_schema, schema_state
+from bot.store import Store, Transaction, engine_for, follow_clock
 from bot.understanding import SILENT, Nlu, NluClient, Understanding
 from bot.waking import Bell
 from bot.worker import Worker

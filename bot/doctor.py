@@ -17,8 +17,9 @@ import httpx
 import sqlalchemy as sa
 
 from bot import models
+from bot.schema import schema_state
 from bot.settings import Settings
-from bot.store import engine_for, schema_state
+from bot.store import engine_for
 from translations.machine import Translator
 
 HOME = Path(__file__).resolve().parent.parent  # the folder that ./setup was run in

@@ -15,20 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from bot import clock, models
 from bot.privacy import Vault
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 20
-
-
-class WrongSchema(Exception):
-    """The database and the code do not fit; the text says what to run."""
 
 
 def engine_for(url: str) -> sa.Engine:
@@ -254,43 +245,3 @@ _BE_QUICK = sa.text("SET LOCAL lock_timeout = '500ms'")
 @cache
 def _insert_into(table: Any) -> sa.Insert:
     return sa.insert(table)
-
-
-# -- the schema ----------------------------------------------------------------------------------------------------------------
-
-
-def migrate(engine: sa.Engine) -> None:
-    """Bring the database to the schema of this code. Raises WrongSchema when it is newer."""
-    state = schema_state(engine)
-    if state == "newer":
-        raise WrongSchema("the database is newer than this Tellonce: install the newer release; nothing was changed")
-    with engine.connect() as connection:
-        command.upgrade(_config(connection), "head")
-
-
-def require_schema(engine: sa.Engine) -> None:
-    """Raises WrongSchema unless the database fits this code."""
-    state = schema_state(engine)
-    if state == "newer":
-        raise WrongSchema("the database is newer than this Tellonce: install the newer release")
-    if state != "current":
-        raise WrongSchema("the database has not been set up for this release: run `tellonce migrate`")
-
-
-def schema_state(engine: sa.Engine) -> str:
-    """``current``, ``older``, ``empty`` or ``newer``."""
-    script = ScriptDirectory.from_config(_config(None))
-    with engine.connect() as connection:
-        here = MigrationContext.configure(connection).get_current_revision()
-    if here == script.get_current_head():
-        return "current"
-    if here is None:
-        return "empty"
-    return "older" if here in {s.revision for s in script.walk_revisions()} else "newer"
-
-
-def _config(connection: sa.Connection | None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config

@@ -79,11 +79,11 @@ class Tuning:
     The head for intents is not kept: it only teaches the rows to tell them apart, which ``intents.py`` then reads.
     """
 
-    def __init__(self, texts: Sequence[str], intents: int, start: Path | None) -> None:
+    def __init__(self, texts: Sequence[str], intents: int, start: Path | None, seed: int) -> None:
         self._tokens = Tokens()
         self._layers = [_frozen(layer) for layer in layers(self._tokens, None)]
         self._embedded = {text: self._embed(text) for text in texts}
-        chance = np.random.RandomState(0)
+        chance = np.random.RandomState(seed)
         self.updates = [
             {
                 name: (_thin(chance, inputs), tf.Variable(np.zeros((RANK, outputs), "f4")))
@@ -200,9 +200,9 @@ class _Falling(tf.keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         return RATE * tf.minimum(step / WARM_UP, 0.5 * (1 + tf.cos(np.pi * step / self._steps)))
 
 
-def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any], start: Path | None = None) -> None:
+def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any], start: Path | None, seed: int) -> None:
     names = sorted({lesson.intent for lesson in found})
-    tuning = Tuning(list(dict.fromkeys([lesson.text for lesson in found] + [one.text for one in development])), len(names), start)
+    tuning = Tuning(list(dict.fromkeys([lesson.text for lesson in found] + [one.text for one in development])), len(names), start, seed)
     wanted = np.array([[bool(one.strands)] + [strand in one.strands for strand in STRANDS] for one in found], "f4")
     intent = np.array([names.index(one.intent) for one in found], "i4")
     weight = np.array([[one.indicator, one.which, one.wants] for one in found], "f4")
@@ -223,7 +223,7 @@ def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any], sta
     signature = (*_STATES, tf.TensorSpec((None, QUESTIONS)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, 3)))
     step = tf.function(step, input_signature=signature, autograph=False)
     begun, done, recent = time.monotonic(), 0, 0.0
-    for batch in _batches([tuning.length(one.text) for one in found], steps):
+    for batch in _batches([tuning.length(one.text) for one in found], steps, seed):
         loss = step(*tuning.padded([found[i].text for i in batch]), wanted[batch], intent[batch], weight[batch])
         done, recent = done + 1, 0.98 * recent + 0.02 * float(loss)
         if done % 200 == 0 or done == steps:
@@ -249,9 +249,9 @@ def read_halfway(found: Sequence[Lesson]) -> None:
     np.savez_compressed(MADE_BY_TUNING, **numbers)
 
 
-def _batches(lengths: Sequence[int], steps: int) -> Iterator[np.ndarray]:
+def _batches(lengths: Sequence[int], steps: int, seed: int) -> Iterator[np.ndarray]:
     """Texts of like length together, in an order of chance that is the same each time."""
-    chance, left = np.random.RandomState(0), steps
+    chance, left = np.random.RandomState(seed), steps
     while left > 0:
         order, batches = chance.permutation(len(lengths)), []
         for start in range(0, len(order), BATCH * 32):
@@ -284,11 +284,12 @@ def main() -> None:
     arguments.add_argument("--public", type=Path, default=None)
     arguments.add_argument("--start", type=Path, default=None)
     arguments.add_argument("--epochs", type=float, default=EPOCHS)
+    arguments.add_argument("--seed", type=int, default=0)
     asked = arguments.parse_args()
-    tf.random.set_seed(0)
+    tf.random.set_seed(asked.seed)
     found = lessons(asked.public)
     print(f"{len(found)} texts", flush=True)
-    tune(found, asked.epochs, heads.development(heads.ReportHeads.get_default_config()), asked.start)
+    tune(found, asked.epochs, heads.development(heads.ReportHeads.get_default_config()), asked.start, asked.seed)
     read_halfway([lesson for lesson in found if lesson.wants and (lesson.strands or lesson.indicator)])
     print(f"written: {MADE_BY_TUNING}")
 

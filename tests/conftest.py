@@ -18,8 +18,9 @@ import sqlalchemy as sa
 
 from bot import keys, staff
 from bot.privacy import Vault
+from bot.schema import migrate
 from bot.staff import SignedIn
-from bot.store import Store, engine_for, migrate
+from bot.store import Store, engine_for
 
 # The PostgreSQL wheel looks for a folder of the session when it is imported, and warns where a system has none.
 with warnings.catch_warnings():

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from bot import case_files, cases, clock, keys
 from bot.models import Case, Caseworker, ConsoleSession, Team, TeamKey
 from bot.privacy import TeamOpener, Vault
+from bot.schema import migrate
 from bot.staff import SignedIn
-from bot.store import Store, Transaction, engine_for, migrate
+from bot.store import Store, Transaction, engine_for
 from bot.testing import Caller, FakeChannel, FakeTelephone
 from bot.understanding import Nlu
 from tests.conftest import Member, join

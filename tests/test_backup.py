@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from bot import case_files, inbox, keys, staff
 from bot.models import Case, Message
 from bot.privacy import Vault
-from bot.store import Store, engine_for, require_schema
+from bot.schema import require_schema
+from bot.store import Store, engine_for
 from bot.testing import FakeTelephone
 from tests.conftest import Member, join
 from tests.exchange import STORY, VICTIM, rows

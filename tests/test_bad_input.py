@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from bot import app, keys, rotation, staff
 from bot.key_files import KeyFile, KeyProblem
 from bot.models import Message
+from bot.schema import WrongSchema
 from bot.settings import Settings
-from bot.store import WrongSchema, engine_for
+from bot.store import engine_for
 from tests.exchange import VICTIM, open_exchange
 from translations import catalog
 

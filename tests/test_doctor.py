@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from bot import doctor
+from bot.schema import migrate
 from bot.settings import Settings
-from bot.store import engine_for, migrate
+from bot.store import engine_for
 
 
 @pytest.fixture

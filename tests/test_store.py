@@ -11,12 +11,16 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
+from bot import schema
 from bot import store as stores
 from bot.models import Reporter, Team
-from bot.store import Store, Transaction, WrongSchema, engine_for, migrate, next_sequence, require_schema, schema_state
+from bot.schema import WrongSchema, migrate, require_schema, revisions, schema_state
+from bot.store import Store, Transaction, engine_for, next_sequence
 
 _team = Team.__table__.c  # type: ignore[attr-defined]
 
@@ -30,6 +34,12 @@ def _reporter(db: Transaction) -> Reporter:
 
 
 # -- the schema ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_of_the_migrations_are_named_as_they_follow_each_other() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    assert revisions() == [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
 
 
 def test_an_empty_sqlite_database_is_brought_to_the_present_schema(tmp_path: Path) -> None:
@@ -64,14 +74,14 @@ def test_a_newer_database_is_refused_and_left_alone(store: Store) -> None:
 def test_an_older_database_is_told_to_migrate(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     later = tmp_path / "migrations"
     (later / "versions").mkdir(parents=True)
-    for file in [*stores._MIGRATIONS.glob("*.*"), *stores._MIGRATIONS.glob("versions/*.py")]:
-        (later / file.relative_to(stores._MIGRATIONS)).write_bytes(file.read_bytes())
+    for file in [*schema._MIGRATIONS.glob("*.*"), *schema._MIGRATIONS.glob("versions/*.py")]:
+        (later / file.relative_to(schema._MIGRATIONS)).write_bytes(file.read_bytes())
     with store.reading() as db:
         here = db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one()
     (later / "versions" / "9999_next.py").write_text(
         f"revision, down_revision = '9999', {here!r}\ndef upgrade(): pass\ndef downgrade(): pass\n"
     )
-    monkeypatch.setattr(stores, "_MIGRATIONS", later)
+    monkeypatch.setattr(schema, "_MIGRATIONS", later)
     assert schema_state(store.engine) == "older"
     with pytest.raises(WrongSchema, match="run `tellonce migrate`"):
         require_schema(store.engine)

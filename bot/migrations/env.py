@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection store.py hands over."""
+"""How Alembic runs our migrations: on the connection that schema.py hands over."""
 
 from __future__ import annotations
 

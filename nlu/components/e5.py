@@ -12,7 +12,7 @@ import struct
 import unicodedata
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +172,9 @@ def _numbers(blocks: np.ndarray) -> np.ndarray:
     return (np.concatenate([low, high], axis=-1).astype(np.float32) - 8) * blocks["scale"].astype(np.float32)[..., None]
 
 
-def layers(tokens: Tokens, added: Mapping[str, np.ndarray] | None) -> list[dict[str, np.ndarray]]:
-    """The matrices and vectors of each layer, float32. ``added``: the thin factors that tuning made, None without them."""
-    return [_layer(tokens, number, added) for number in range(LAYERS)]
+def layers(tokens: Tokens, added: Mapping[str, np.ndarray] | None) -> Iterator[dict[str, np.ndarray]]:
+    """The matrices and vectors of one layer after the other, float32. ``added``: the thin factors that tuning made, if any."""
+    return (_layer(tokens, number, added) for number in range(LAYERS))
 
 
 def _layer(tokens: Tokens, number: int, added: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
