@@ -50,7 +50,7 @@ def _while(condition: str) -> dict[str, Any]:
 
 
 class Installation(SQLModel, table=True):
-    """One row: which service key is this database's own (a keyed hash), the version it has reached, and when `work` ran last."""
+    """One row: which service key is the database's own (a keyed hash), the version it has reached, when anything erased last."""
 
     id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     key_check: bytes

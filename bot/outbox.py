@@ -271,19 +271,15 @@ def opt_out(db: Transaction, reporter: UUID) -> None:
 # -- forgetting ----------------------------------------------------------------------------------------------------------------
 
 
-def forget_addresses(db: Transaction, *, is_clock_sure: bool = True) -> int:
-    """Erase the addresses of reporters who stay anonymous: once the last text was delivered, or when their time is over.
-
-    ``is_clock_sure``: whether a time may be over; what was not delivered yet would be lost.
-    """
+def forget_addresses(db: Transaction) -> int:
+    """Erase the addresses of reporters who stay anonymous: once the last text was delivered, or when their time is over."""
     pending = sa.exists().where(
         _message.address_id == _address.id,
         _message.direction == "out",
         _message.state.in_(("queued", "sending", "sent")),
     )
     # SMS tells us of delivery; where a channel does not, "sent" holds until forget_at.
-    is_over = sa.and_(_address.forget_at <= clock.now(), sa.true() if is_clock_sure else sa.false())
-    ready = sa.select(_address.id).where(_address.forget_at.is_not(None), sa.or_(~pending, is_over))
+    ready = sa.select(_address.id).where(_address.forget_at.is_not(None), sa.or_(~pending, _address.forget_at <= clock.now()))
     forgotten = list(db.execute(ready).scalars())
     for address in forgotten:
         theirs = _message.address_id == address

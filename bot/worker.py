@@ -314,9 +314,10 @@ class Worker:
         return attachments.fetch_due(self._store, self._channels)
 
     def forget_addresses(self) -> int:
-        is_clock_sure = self._doubt.may_erase(self._store)
+        if not self._doubt.may_erase(self._store):
+            return 0
         with self._store.transaction() as db:
-            return outbox.forget_addresses(db, is_clock_sure=is_clock_sure)
+            return outbox.forget_addresses(db)
 
     def erase_expired(self) -> int:
         """Erase what nobody finished, unless the clock is in doubt. Returns how many conversations."""

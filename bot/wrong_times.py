@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -57,18 +58,23 @@ class Doubt:
     def __init__(self, doubted_for: timedelta = DOUBTED_FOR) -> None:
         self._doubted_for = doubted_for
         self._since: float | None = None
+        self._lock = threading.Lock()
 
     def may_erase(self, store: Store) -> bool:
         """Notes the time in the database, now and then, unless it is in doubt."""
+        with self._lock:
+            return self._may_erase(store)
+
+    def _may_erase(self, store: Store) -> bool:
         now = clock.now()
         with store.reading() as db:
             seen = db.execute(sa.select(_installation.seen_at)).scalar()
         if seen is not None and now > seen + LONG_AWAY and self._is_in_doubt(now - seen):
             return False
-        self._since = None
         if seen is None or abs(now - seen) > NOTED_EVERY:
             with store.transaction() as db:
                 db.execute(sa.update(Installation).values(seen_at=now))
+        self._since = None  # not before the time is noted: what fails must not begin the doubt anew
         return True
 
     def _is_in_doubt(self, away: timedelta) -> bool:

@@ -98,7 +98,10 @@ class Desk:
 
     @contextmanager
     def looking(self, request: Request) -> Iterator[tuple[Transaction, SignedIn]]:
-        """What an open page asks by itself, again and again: it writes nothing and holds nobody up. Raises NotSignedIn."""
+        """What an open page asks by itself, again and again: it writes nothing and holds nobody up. Raises NotSignedIn.
+
+        An idle session is left for whoever asks next, or for `work`, to erase.
+        """
         with self.store.reading() as db:
             member = self._signed_in(db, request, is_use=False)
             if member is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import regex
 
 from components import judging
+from components.e5 import SECOND
 from components.folding import Folded, fold
 from components.judging import Judge
 from components.languages import Reading
@@ -20,8 +22,9 @@ FEWEST_WORDS = 4
 _LONGEST = 2_000  # code points looked at
 _WINDOW, _STRIDE = 45, 30  # words; a long story says most of what points to bias in one place
 _MOST_WINDOWS = 8  # a story longer than this is judged by its beginning
-_MOST_READ = 3  # of these: the tuned network takes most of a millisecond for every token
+_MOST_READ = 3  # of these: a network takes a third of a millisecond for every token
 _RUN, _MOST_RUNS = 3, 3  # words; on the development accounts they touch the marked cue more often than two runs of six
+_LONGEST_RUN = 80  # code points read of one
 _PIECE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = regex.compile(rf"[{_PIECE}]\p{{M}}*|(?:(?![{_PIECE}])[\p{{L}}\p{{M}}\p{{N}}'’*@$-])+")
 
@@ -64,13 +67,14 @@ def learn(development: Sequence[Example], lexicon: Lexicon) -> Judge:
     """Weigh the network's odds and the listed words on the development accounts, from which the network did not learn."""
     words = np.stack([_word_features(lexicon.hits(fold(one.text), {one.language})) for one in development])
     wanted = np.array([[strand in one.strands for strand in STRANDS] for one in development])
-    odds = np.concatenate([_odds([one.text]) for one in development])
+    odds = np.concatenate([_opinions([one.text], network().read([one.text])) for one in development])
     return judging.learn(judging.evidence(odds, words), wanted)
 
 
-def _odds(texts: Sequence[str]) -> np.ndarray:
-    """Texts x opinions x questions."""
-    return np.stack([seen.odds for seen in network().read(texts)])
+def _opinions(texts: Sequence[str], seen: Sequence[Seen]) -> np.ndarray:
+    """Texts x opinions x questions: those of the network that saw them, and the last word of the second one."""
+    second = network(SECOND).read(texts)
+    return np.stack([np.concatenate([one.odds, other.odds[:1]]) for one, other in zip(seen, second)])
 
 
 # -- suggesting ----------------------------------------------------------------------------------------------------------------
@@ -107,16 +111,17 @@ def suggest(
     if not reading.is_known:
         return {"state": "unsupported", "motivations": []}
     listed = np.stack([one.listed for one in looked])
-    confidences = judge.confidence(judging.evidence(np.stack([one.seen.odds for one in looked]), listed))
+    odds = _opinions([text[one.window.start : one.window.end] for one in looked], [one.seen for one in looked])
+    confidences = judge.confidence(judging.evidence(odds, listed))
     best = int(confidences.max(axis=1).argmax())  # the stretch that points most strongly to bias
-    confidence = confidences[best]
+    confidence, runs = confidences[best], _Runs(text, looked[best].window)
     motivations = [
         {
             "code": strand,
             "confidence": round(float(confidence[place]), 3),
             "band": "likely" if confidence[place] >= judge.likely else "possible",
             "detail": _detail(strand, hits),
-            "evidence": _evidence(text, looked[best].window, place, folded, hits, spans),
+            "evidence": _evidence(runs, place, folded, hits, spans),
         }
         for place, strand in enumerate(STRANDS)
         if confidence[place] >= judge.possible
@@ -133,8 +138,7 @@ def _detail(strand: str, hits: Sequence[Hit]) -> list[str]:
 
 
 def _evidence(
-    text: str,
-    window: _Window,
+    runs: _Runs,
     strand: int,
     folded: Folded,
     hits: Sequence[Hit],
@@ -149,7 +153,7 @@ def _evidence(
                 found[span] = hit.kind
     found = {span: why for span, why in found.items() if not _is_covered(span, found)}
     if not any(why in INDICATORS for why in found.values()):
-        found.update((span, "model_weight") for span in _carrying_words(text, window, strand))
+        found.update((span, "model_weight") for span in runs.pointing_to(strand))
     for why, stretches in spans.items():
         found.update({span: why for span in stretches if not any(span[0] < end and start < span[1] for start, end in found)})
     return [{"start": start, "end": end, "why": why} for (start, end), why in sorted(found.items())]
@@ -159,18 +163,30 @@ def _is_covered(span: tuple[int, int], found: Mapping[tuple[int, int], str]) -> 
     return any(start <= span[0] and span[1] <= end and (start, end) != span for start, end in found)
 
 
-def _carrying_words(text: str, window: _Window, strand: int) -> list[tuple[int, int]]:
-    """The few runs of words that point to this strand most strongly when they stand alone; those side by side as one."""
-    words = window.words
-    runs = [range(i, min(i + _RUN, len(words))) for i in range(max(1, len(words) - _RUN + 1))]
-    odds = _odds([text[words[run[0]][0] : words[run[-1]][1]] for run in runs])[:, 0]
-    alone = -np.logaddexp(0, -odds[:, 0]) - np.logaddexp(0, -odds[:, 1 + strand])
-    taken: set[int] = set()
-    for place in np.argsort(-alone, kind="stable"):
-        if len(taken) < _MOST_RUNS * _RUN and taken.isdisjoint(runs[place]):
-            taken.update(runs[place])
-    begins, ends = (sorted(i for i in taken if i + beside not in taken) for beside in (-1, 1))
-    return [(words[begin][0], words[end][1]) for begin, end in zip(begins, ends)]
+class _Runs:
+    """The runs of a few words in a stretch; what each says when it stands alone is read once, when it is first asked for."""
+
+    def __init__(self, text: str, window: _Window) -> None:
+        self._text, self._words = text, window.words
+        count = len(window.words)
+        self._runs = [range(i, min(i + _RUN, count)) for i in range(max(1, count - _RUN + 1))] if count else []
+
+    @cached_property
+    def _odds(self) -> np.ndarray:
+        spans = [(self._words[run[0]][0], self._words[run[-1]][1]) for run in self._runs]
+        return np.stack([seen.odds[0] for seen in network().read([self._text[start:end][:_LONGEST_RUN] for start, end in spans])])
+
+    def pointing_to(self, strand: int) -> list[tuple[int, int]]:
+        """The few that point to this strand most strongly; those side by side as one."""
+        if not self._runs:
+            return []
+        alone = -np.logaddexp(0, -self._odds[:, 0]) - np.logaddexp(0, -self._odds[:, 1 + strand])
+        taken: set[int] = set()
+        for place in np.argsort(-alone, kind="stable"):
+            if len(taken) < _MOST_RUNS * _RUN and taken.isdisjoint(self._runs[place]):
+                taken.update(self._runs[place])
+        begins, ends = (sorted(i for i in taken if i + beside not in taken) for beside in (-1, 1))
+        return [(self._words[begin][0], self._words[end][1]) for begin, end in zip(begins, ends)]
 
 
 def _windows(text: str, words: Sequence[tuple[int, int]]) -> list[_Window]:

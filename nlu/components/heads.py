@@ -22,7 +22,7 @@ from rasa.shared.utils.io import read_yaml_file
 
 from components import bias, intents
 from components.bias import Example
-from components.e5 import MADE_BY_TUNING
+from components.e5 import MADE_BY_TUNING, SECOND
 from components.folding import fold
 from components.incidents import Incidents
 from components.intents import Intents, Reader
@@ -64,7 +64,8 @@ class ReportHeads(IntentClassifier, GraphComponent):
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
         """Rasa does not know our files: without this it would reuse heads trained on older ones."""
         digest, config = hashlib.sha256(), {**cls.get_default_config(), **config}
-        for path in [*_files(config), *_development_files(config), *sorted(Path(__file__).parent.glob("*.py")), MADE_BY_TUNING]:
+        code = sorted(Path(__file__).parent.glob("*.py"))
+        for path in [*_files(config), *_development_files(config), *code, MADE_BY_TUNING, SECOND]:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -114,7 +115,8 @@ class ReportHeads(IntentClassifier, GraphComponent):
             names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
             with np.load(folder / "weights.npz") as numbers:
                 heads._take({name: numbers[name] for name in numbers.files}, names)
-        network()  # the weights load with the model, not with the first reporter's text
+        for tuned in (MADE_BY_TUNING, SECOND):
+            network(tuned)  # the weights load with the model, not with the first reporter's text
         return heads
 
     def process(self, messages: list[Message]) -> list[Message]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,22 @@ class Network:
         return said
 
 
-@lru_cache(maxsize=1)
-def network() -> Network:
-    """One copy for the whole process."""
-    with np.load(MADE_BY_TUNING) as added:
-        made = Network(Tokens(), {name: added[name] for name in added.files})
+def network(tuned: Path = MADE_BY_TUNING) -> Network:
+    """One copy of each for the whole process."""
+    return _made(tuned)
+
+
+@cache
+def _made(tuned: Path) -> Network:
+    with np.load(tuned) as added:
+        made = Network(_tokens(), {name: added[name] for name in added.files})
     ctypes.CDLL(None).malloc_trim(0)  # 120 MB: making it takes several times what stays
     return made
+
+
+@cache
+def _tokens() -> Tokens:
+    return Tokens()
 
 
 def _mean(states: np.ndarray, mask: np.ndarray) -> np.ndarray:
