@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -172,3 +173,44 @@ def test_what_may_not_be_missed_is_listened_for_in_every_language(language: str)
     for kind in kinds:
         assert catalog.words(language, kind), kind
         assert all(catalog.matches_word(word, kind) for word in catalog.words(language, kind))
+
+
+@pytest.mark.parametrize("language", catalog.languages())
+def test_every_kind_of_word_is_listened_for_in_every_language(language: str) -> None:
+    kinds = {kind for kind in get_args(catalog.Kind) if not kind.startswith("carrier")}
+    assert set(catalog.languages()[language].words) == kinds
+    for kind in ("told_already", "back", "correction", "later", "abuse", "help", "reads_wrong", "my_data", "wipe"):
+        danger = [word for word in catalog.words(language, kind) if is_danger(word, language)]  # type: ignore[arg-type]
+        assert not danger, kind
+
+
+def is_danger(text: str, language: str) -> bool:
+    return any(catalog.matches_word(text, kind, language) for kind in catalog.ANYWHERE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "language"),
+    [
+        ("hola, mi padre me pega y tengo 12 años", "child_risk", "es"),
+        ("mam 13 lat i boje sie wracac do domu", "child_risk", "pl"),
+        ("میری عمر 12 سال ہے", "child_risk", "ur"),
+        ("Mein Betreuer schlägt mich!", "adult_risk", "de"),
+        ("eşim beni dövüyor, yardım eden yok", "adult_risk", "tr"),
+        ("guriga ayay igu xiraan", "adult_risk", "so"),
+    ],
+)
+def test_who_is_at_risk_is_heard_inside_a_message(text: str, kind: catalog.Kind, language: str) -> None:
+    assert catalog.matches_word(text, kind, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("un hombre pegó a mi vecino en el bus", "es"),
+        ("mój syn ma 12 lat i ktoś go wyzwał w szkole", "pl"),
+        ("ein Mann hat meinen Bruder geschlagen", "de"),
+        ("otobüste bir adam bana bağırdı", "tr"),
+    ],
+)
+def test_a_story_about_others_puts_nobody_at_risk(text: str, language: str) -> None:
+    assert not is_danger(text, language)
