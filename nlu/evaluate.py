@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,7 @@ os.environ.update(ON_ONE_CORE)  # as the service runs it
 import numpy as np  # noqa: E402
 import regex  # noqa: E402
 from rasa.core.agent import Agent  # noqa: E402
+from rasa.model_training import train_nlu  # noqa: E402
 from rasa.shared.utils.io import read_yaml_file  # noqa: E402
 from rasa.utils.log_utils import configure_structlog  # noqa: E402
 
@@ -427,15 +429,22 @@ class Plain:
     intents: float
 
 
-def plain_pipelines(accounts: Sequence[Held]) -> list[Plain]:
-    """Letter n-grams and logistic regression, trained on the same sentences."""
+Labelled = Sequence[tuple[str, str]]  # a text and what it is
+Predict = Callable[[Sequence[str]], Sequence[str]]
+
+
+def plain_pipelines(accounts: Sequence[Held], diet_epochs: int = 0) -> list[Plain]:
+    """Letter n-grams under logistic regression and, if it gets any epochs, under Rasa's own DIET, trained on the same sentences."""
     lines = [(text, group["motivation"]) for path in sorted(NLU_DATA.glob("*/bias.yml")) for group, text in _trained(path, "bias")]
     by_motivation = [(text, motivation) for text, motivation in lines if "+" not in motivation]
     by_intent = [(text, group["intent"]) for path in sorted(NLU_DATA.glob("*/nlu.yml")) for group, text in _trained(path, "nlu")]
     by_intent += [(text, "report") for text, _ in lines]
     wanted = [(str(t), i) for groups in read_yaml_file(INTENTS).values() for i, texts in groups.items() for t in texts]
     result = []
-    for name, learn in (("letter n-grams + logistic regression", _ngrams),):
+    pipelines: list[tuple[str, Callable[[Labelled], Predict]]] = [("letter n-grams + logistic regression", _ngrams)]
+    if diet_epochs:
+        pipelines.append((f"letter n-grams + DIET, {diet_epochs} epochs", lambda sentences: _diet(sentences, diet_epochs)))
+    for name, learn in pipelines:
         said = learn(by_motivation)([account.text for account in accounts])
         judged = [Judged(a, {}, {} if code == NONE else {str(code): 1.0}, 0.0) for a, code in zip(accounts, said)]
         understood = learn(by_intent)([text for text, _ in wanted])
@@ -449,7 +458,7 @@ def _trained(path: Path, key: str) -> list[tuple[dict[str, str], str]]:
     return [(group, line.strip().removeprefix("- ")) for group in groups for line in group["examples"].splitlines() if line.strip()]
 
 
-def _ngrams(sentences: Sequence[tuple[str, str]]) -> Callable[[Sequence[str]], Sequence[str]]:
+def _ngrams(sentences: Labelled) -> Predict:
     from sklearn.feature_extraction.text import TfidfVectorizer  # only this comparison needs it
     from sklearn.linear_model import LogisticRegression
 
@@ -459,13 +468,50 @@ def _ngrams(sentences: Sequence[tuple[str, str]]) -> Callable[[Sequence[str]], S
     return lambda texts: list(model.predict(cut.transform(texts)))
 
 
+def _diet(sentences: Labelled, epochs: int) -> Predict:
+    """Rasa's way: nobody's own component in the pipeline."""
+    by_label: dict[str, list[str]] = {}
+    for text, label in sentences:
+        by_label.setdefault(str(label), []).append(text.translate({ord("["): "(", ord("]"): ")"}))  # Rasa's marks of entities
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["RASA_CACHE_DIRECTORY"] = str(folder / "cache")
+        lines = ['version: "3.1"', "nlu:"]
+        for label, texts in by_label.items():
+            lines += [f"- intent: {label}", "  examples: |", *(f"    - {text}" for text in texts)]
+        (folder / "nlu.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "domain.yml").write_text('version: "3.1"\nintents:\n' + "".join(f"- {label}\n" for label in by_label))
+        (folder / "config.yml").write_text(_DIET.format(epochs=epochs))
+        model = train_nlu(*(str(folder / part) for part in ("config.yml", "nlu.yml", "")), domain=str(folder / "domain.yml"))
+        parse = parse_with(Path(str(model)))
+    return lambda texts: [str(parse(text)["intent"]["name"]) for text in texts]
+
+
+_DIET = """recipe: default.v1
+assistant_id: diet
+language: en
+pipeline:
+- name: WhitespaceTokenizer
+- name: CountVectorsFeaturizer
+  analyzer: char_wb
+  min_ngram: 2
+  max_ngram: 4
+  max_features: 10000
+- name: DIETClassifier
+  epochs: {epochs}
+  entity_recognition: false
+  random_seed: 0
+"""
+
+
 def main(arguments: Sequence[str]) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("model", type=Path)
     options.add_argument("--write", action="store_true", help="write nlu/REPORT.md too")
     options.add_argument("--quick", action="store_true", help="leave out the plain pipelines")
+    options.add_argument("--diet", type=int, default=0, metavar="EPOCHS", help="train DIET too, minutes an epoch")
     chosen = options.parse_args(arguments)
-    text = report(parse_with(chosen.model), plain_pipelines if not chosen.quick else lambda _: [])
+    text = report(parse_with(chosen.model), lambda held: [] if chosen.quick else plain_pipelines(held, chosen.diet))
     print(text)
     if chosen.write:
         REPORT.write_text(text, encoding="utf-8")
