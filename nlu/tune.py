@@ -1,10 +1,10 @@
 """Tune E5 on the training sentences: ``python nlu/tune.py [--public FOLDER] [--start FILE] [--seed N] [--into FILE]``.
 
-Takes half an hour and more on two cores, so its results are kept with the project and set-up only reads them. ``--public`` names a folder
-with ``hatecheck_family.csv`` (columns text, labels, lang; see NOTICE): a lightly weighted share of it teaches what single hostile
-statements look like; without it the script runs all the same. ``--start`` goes on from numbers kept before. Printed: the area
-under precision and recall on the development accounts, which this never learns from. ``weights/tuned.npz`` was made in four goes
-on more and more sentences, ``weights/second.npz`` from nothing with another seed: made anew they differ.
+Takes half an hour and more on two cores, so its results are kept with the project and set-up only reads them. ``--public`` names a
+folder with ``hatecheck_family.csv`` (columns text, labels, lang; see NOTICE): a lightly weighted share of it teaches what single
+hostile statements look like; without it the script runs all the same. ``--start`` goes on from numbers kept before. Printed: the
+area under precision and recall on the development accounts, which this never learns from. ``weights/tuned.npz`` was made in four
+goes on more and more sentences, ``weights/second.npz`` from nothing with another seed: made anew they differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
 from components import heads
-from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, MATRICES, QUESTIONS, WIDTH, Tokens, layers
+from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, MATRICES, NEVER, QUESTIONS, WIDTH, Tokens, layers
 from components.encoder import encode
 from components.fitting import fit
 from components.lexicon import STRANDS
@@ -38,7 +38,6 @@ OF_NO_ACCOUNT = 0.3
 OF_STRANDS = 0.7
 STRICTNESS = 0.2
 OF_ACCOUNTS_INTENT = 0.1  # they outnumber all other sentences
-_NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def _through(layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[s
 
     rows = tf.reshape(states, (texts * length, WIDTH))
     query, key, value = (parted(times(rows, name)) for name in "qkv")
-    alike = tf.matmul(query, key, transpose_b=True) / (WIDTH // HEADS) ** 0.5 + ((1 - mask) * _NEVER)[:, None, None, :]
+    alike = tf.matmul(query, key, transpose_b=True) / (WIDTH // HEADS) ** 0.5 + ((1 - mask) * NEVER)[:, None, None, :]
     heard = tf.reshape(tf.transpose(tf.nn.softmax(alike) @ value, (0, 2, 1, 3)), (texts * length, WIDTH))
     rows = levelled(rows + times(heard, "ao"), layer["aw"], layer["ab"])
     inner = tf.nn.gelu(times(rows, "fi"), approximate=True)
@@ -178,7 +177,7 @@ def _asked(head: Mapping[str, Any], states: Any, mask: Any, dropped: float) -> A
     inner = tf.nn.gelu(states @ head["inner"] + head["inner_bias"])
     if dropped:
         mean, inner = tf.nn.dropout(mean, dropped), tf.nn.dropout(inner, dropped)
-    weight = tf.nn.softmax(inner @ head["attention"] + ((1 - mask) * _NEVER)[..., None], axis=1)
+    weight = tf.nn.softmax(inner @ head["attention"] + ((1 - mask) * NEVER)[..., None], axis=1)
     return tf.reduce_sum(weight * (inner @ head["vote"]), 1) + head["vote_bias"] + mean @ head["mean"]
 
 

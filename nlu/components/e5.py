@@ -42,6 +42,7 @@ HEAD: Mapping[str, tuple[int, ...]] = {
 }
 # The same questions put to what the tokens are on average half-way: a second opinion that costs nothing.
 HALFWAY: Mapping[str, tuple[int, ...]] = {"half": (WIDTH, QUESTIONS), "half_bias": (QUESTIONS,)}
+NEVER = -1e9  # added where attention would fall on what only fills a batch up
 LONGEST = 96  # tokens read of a text
 CODE_POINTS = 400  # looked at for these
 _INVISIBLE = ("Cf", "Cs")  # zero-width marks inside a slur hide nothing

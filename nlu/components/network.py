@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession, SessionOptions
 from scipy.special import erf, softmax
 
-from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, WIDTH, Tokens, layers
+from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, NEVER, WIDTH, Tokens, layers
 
 _BLOCK = 64  # weights that share one scale
 _MOST, _ZERO = 127, 128  # the weights of a block lie within ±127, kept without a sign
@@ -22,7 +22,6 @@ _INT8 = 4  # ONNX Runtime's level of accuracy at which it multiplies whole numbe
 _THEIRS = "com.microsoft"
 _STANDARD = 17  # the version of ONNX's own operators
 _FORMAT = 9  # and of its file
-_NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Network:
         head = self._head
         inner = states @ head["inner"] + head["inner_bias"]
         inner *= (1 + erf(inner / np.sqrt(2, dtype=np.float32))) / 2
-        weight = softmax(inner @ head["attention"] + ((1 - mask) * np.float32(_NEVER))[..., None], axis=1)
+        weight = softmax(inner @ head["attention"] + ((1 - mask) * np.float32(NEVER))[..., None], axis=1)
         said: np.ndarray = (weight * (inner @ head["vote"])).sum(axis=1) + head["vote_bias"] + mean @ head["mean"]
         return said
 
