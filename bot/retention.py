@@ -107,7 +107,8 @@ def _erase_at_vendors(db: Transaction, case: Any) -> None:
 def erase_reporter(db: Transaction, reporter: UUID) -> int:
     """Erase what a reporter told us, in every case of theirs, at their own wish. Returns how many cases a legal hold keeps.
 
-    Their address goes once the last text is delivered, a day later at most unless the clock is in doubt, and then they themselves: see purge().
+    Their address goes once the last text is delivered, a day later at most unless the clock is in doubt, and then they
+    themselves: see purge().
     """
     lock_reporter(db, reporter)
     outbox.cancel_queued(db, reporter)
