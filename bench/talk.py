@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from bot import settings
 from bot.app import parts
 from bot.privacy import quiet_logs
-from bot.processes import on_stop
+from bot.processes import keep_what_is_loaded, on_stop
 from bot.worker import Worker
 
 
@@ -23,6 +23,7 @@ def main() -> None:
     made = parts(settings.load())
     worker = Talker(made.store, made.conversation, made.channels, made.nlu, made.translator, made.settings)
     on_stop(worker.stop)
+    keep_what_is_loaded()
     worker.run()
 
 

@@ -14,7 +14,7 @@ from bench.machine import cpu_seconds, family_cpu_seconds, fdatasync_ms
 from bench.results import Finding, at_least, at_most, heading, none_of, percentile, spread, unmeasured
 
 ROUNDS = 3
-PHONES = 64
+PHONES = 128
 CLIENTS = 16
 PARTS = 3  # texts of one story
 

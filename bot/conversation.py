@@ -74,8 +74,10 @@ class Conversation:
         plain = [message for message in messages if message.attempts == 1 and not message.media and not _code_in(message.text)]
         unasked = Conversation(self._store, self._flows, Unasked(self._nlu), self._channels, self._voice)
         answers = []
-        for message_id, before in self._read(plain).items():
-            message = next(one for one in plain if one.id == message_id)
+        situations = self._read(plain)
+        for message in plain:
+            if (before := situations.get(message.id)) is None:
+                continue
             try:
                 plan = unasked._decide(before, message)
             except WouldWait:

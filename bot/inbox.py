@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from bot import clock, keys, vendor_copies
 from bot.messages import IncomingMessage, Media, NoRoom
-from bot.models import Address, Message, Reporter, Team
+from bot.models import Address, Message, Reporter, Team, new_id
 from bot.store import Transaction, hold_reporters, lease_is_free, next_sequence
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def accept_all(db: Transaction, texts: Sequence[IncomingMessage], *, is_full: bo
         else:
             stored_already.add(vendor_id)
             last_due[reporter] = due_at
-            message = uuid4()
+            message = new_id()
             outcome.append(message)
             row = {
                 "id": message,
@@ -150,7 +150,7 @@ def _name_all(db: Transaction, strangers: Sequence[tuple[bytes, IncomingMessage]
         raise NobodyToReadIt("no team has been made yet: run `tellonce staff add NAME`")
     reporters, addresses = [], []
     for found_by, incoming in strangers:
-        reporter, address = uuid4(), uuid4()
+        reporter, address = new_id(), new_id()
         profile = db.vault.hide({"channel": incoming.channel}, "reporter", "profile", reporter)
         reporters.append({"id": reporter, "team_id": team, "profile": profile})
         where = db.vault.hide({"channel": incoming.channel, "address": incoming.address}, "address", "box", address)
@@ -267,6 +267,8 @@ _IS_FIRST = ~sa.exists().where(
 _FIRST_DUE = _DUE.where(_IS_FIRST).order_by(_message.due_at).limit(sa.bindparam("most", type_=sa.Integer))
 _FIRST_DUE = _FIRST_DUE.with_for_update(skip_locked=True)
 _TAKE = sa.update(_table).where(_message.id.in_(sa.bindparam("taken", expanding=True)))
-_TAKE = _TAKE.values(attempts=_message.attempts + 1).returning(*_message)
+_TAKE = _TAKE.values(attempts=_message.attempts + 1).returning(
+    _message.id, _message.reporter_id, _message.address_id, _message.body, _message.attempts, _message.made_at, _message.due_at
+)
 _FINISH = sa.update(_table).where(_message.id.in_(sa.bindparam("finished", expanding=True)), _message.state == "waiting")
 _FINISH = _FINISH.values(body=None, leased_until=None).returning(_message.id)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import Field, Index, SQLModel
@@ -30,8 +32,15 @@ class Moment(sa.TypeDecorator[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def new_id() -> UUID:
+    """A new row's id: milliseconds, then 74 bits of chance (RFC 9562, version 7), so that rows made together lie together."""
+    chance = int.from_bytes(os.urandom(10), "big")
+    tail = 0x7 << 76 | (chance >> 62 & 0xFFF) << 64 | 0b10 << 62 | chance & (1 << 62) - 1
+    return UUID(int=time.time_ns() // 1_000_000 << 80 | tail)
+
+
 def _id() -> Any:
-    return Field(default_factory=uuid4, primary_key=True)
+    return Field(default_factory=new_id, primary_key=True)
 
 
 def _made() -> Any:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from bot import clock, keys, pacing, vendor_copies, windows
 from bot.messages import Channel, Choice, OutgoingMessage, Rate, TransportError, Windowed
-from bot.models import Address, Case, CaseMessage, CheckIn, EarlyNews, Message, Reporter, Sender
+from bot.models import Address, Case, CaseMessage, CheckIn, EarlyNews, Message, Reporter, Sender, new_id
 from bot.outgoing import Outgoing, end, show_to_caseworkers
 from bot.privacy import what_failed
 from bot.store import Store, Transaction, lease_is_free, next_sequence, touch_reporter
@@ -64,7 +64,7 @@ def put(
     to = address or _last_address(db, reporter)
     if to is None:
         return None
-    message = uuid4()
+    message = new_id()
     body = {"text": text, "choices": [[c.number, c.label] for c in choices]}
     row = {
         "id": message,

@@ -91,8 +91,11 @@ class TeamOpener:
         return json.loads(keys.unseal(sealed, self.private[team_key], place(table, "sealed", row)))
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: json.dumps() makes one for each text
+
+
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _JSON.encode(value).encode("utf-8", "surrogatepass")
 
 
 # -- pseudonyms ----------------------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from bot import cases, clock, keys, tallies
-from bot.models import FlowSession, Reporter
+from bot.models import FlowSession, Reporter, new_id
 from bot.store import Transaction, lock_reporter
 from flows.model import Position
 
@@ -107,7 +107,7 @@ def save(db: Transaction, before: Situation, session: Session | None) -> None:
     if session is None:
         db.write(_CHANGE, {"active": before.session_id, "is_over": True, "body": None})
         return
-    kept = before.session_id or uuid4()
+    kept = before.session_id or new_id()
     body = db.vault.hide(session.as_dict(), "flow_session", "body", kept)
     row = {"flow": session.flow, "expires_at": clock.now() + UNFINISHED_LIVES, "body": body}
     if before.session_id:

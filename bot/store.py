@@ -72,12 +72,13 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 class Transaction:
     """One open transaction and the vault its rows open with.
 
-    ``sequences``: the place of the last text of each reporter it holds.
+    ``sequences``: the place of the last text of each reporter it holds. ``moves``: what is to be changed of reporters it holds.
     """
 
     connection: sa.Connection
     vault: Vault
     sequences: dict[UUID, int] = field(default_factory=dict)
+    moves: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     _unwritten: dict[tuple[sa.Executable, frozenset[str]], list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def execute(self, statement: sa.Executable, values: Any = None) -> sa.CursorResult[Any]:
@@ -89,7 +90,10 @@ class Transaction:
         self._unwritten.setdefault((statement, frozenset(values)), []).append(values)
 
     def write_out(self) -> None:
-        """Write now what write() was given."""
+        """Write now what write() was given, and what there is to change of reporters: each in one statement."""
+        for reporter, changes in self.moves.items():
+            self.write(_MOVE_ON if changes.pop("moves_on", False) else _ONE_REPORTER, {"held": reporter, **changes})
+        self.moves.clear()
         for (statement, _), rows in self._unwritten.items():
             self.connection.execute(statement, rows)
         self._unwritten.clear()
@@ -103,6 +107,7 @@ class Transaction:
                 yield
                 self.write_out()
         finally:
+            self.moves.clear()
             self._unwritten.clear()
 
     def be_quick(self) -> None:
@@ -189,7 +194,9 @@ def lock_reporter(db: Transaction, reporter: UUID) -> Any:
 
 
 def hold_reporters(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, Any]:
-    """The rows of many reporters, held until the commit; in one order everywhere, or two who hold many would wait for each other.
+    """Id, revision and last sequence of many reporters, held until the commit.
+
+    In one order everywhere, or two who hold many would wait for each other.
 
     Whoever then changes a conversation says so with move_on().
     """
@@ -200,7 +207,7 @@ def hold_reporters(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, A
 
 def move_on(db: Transaction, reporter: UUID, **changes: Any) -> None:
     """Change a reporter whom we hold, and say that the conversation moved on."""
-    db.write(_MOVE_ON, {"held": reporter, **changes})
+    db.moves.setdefault(reporter, {}).update(changes, moves_on=True)
 
 
 def next_sequence(db: Transaction, reporter: UUID) -> int:
@@ -209,7 +216,7 @@ def next_sequence(db: Transaction, reporter: UUID) -> int:
         db.sequences[reporter] = db.execute(_NEXT, {"held": reporter}).scalar_one()
     else:
         db.sequences[reporter] += 1
-        db.write(_KEEP, {"held": reporter, "last": db.sequences[reporter]})
+        db.moves.setdefault(reporter, {})["last_sequence"] = db.sequences[reporter]
     return db.sequences[reporter]
 
 
@@ -234,9 +241,10 @@ def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
 _reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
 _ONE_REPORTER = sa.update(models.Reporter.__table__).where(_reporter.id == sa.bindparam("held"))  # type: ignore[attr-defined]
 _NEXT = _ONE_REPORTER.values(last_sequence=_reporter.last_sequence + 1).returning(_reporter.last_sequence)
-_HOLD_ALL = sa.select(*_reporter).where(_reporter.id.in_(sa.bindparam("held", expanding=True)))
-_HOLD_ALL = _HOLD_ALL.order_by(_reporter.id).with_for_update(key_share=True)
-_KEEP = _ONE_REPORTER.values(last_sequence=sa.bindparam("last"))
+_HOLD_ALL = sa.select(_reporter.id, _reporter.revision, _reporter.last_sequence)
+_HOLD_ALL = (
+    _HOLD_ALL.where(_reporter.id.in_(sa.bindparam("held", expanding=True))).order_by(_reporter.id).with_for_update(key_share=True)
+)
 _MOVE_ON = _ONE_REPORTER.values(revision=_reporter.revision + 1)
 _HOLD = _MOVE_ON.returning(*_reporter)
 _BE_QUICK = sa.text("SET LOCAL lock_timeout = '500ms'")

@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from bot import schema
 from bot import store as stores
-from bot.models import Reporter, Team
+from bot.models import Reporter, Team, new_id
 from bot.schema import WrongSchema, migrate, require_schema, revisions, schema_state
 from bot.store import Store, Transaction, engine_for, next_sequence
 
@@ -147,6 +147,29 @@ def test_what_is_only_written_goes_out_before_the_next_question_and_at_the_end(s
         db.write(renamed, {"which": team, "name": "last"})
     with store.reading() as db:
         assert db.execute(sa.select(_team.name)).scalar_one() == "last"
+
+
+def test_all_that_changes_about_a_reporter_whom_one_holds_is_kept_at_the_end(store: Store) -> None:
+    with store.transaction() as db:
+        reporter = _reporter(db).id
+    with store.transaction() as db:
+        stores.hold_reporters(db, [reporter])
+        stores.move_on(db, reporter, contact="yes")
+        assert [next_sequence(db, reporter) for _ in range(2)] == [1, 2]
+        stores.move_on(db, reporter, state="silent")
+    with store.transaction() as db:
+        row = stores.lock_reporter(db, reporter)
+        assert (row.contact, row.state, row.last_sequence, row.revision) == ("yes", "silent", 2, 2)
+        assert next_sequence(db, reporter) == 3
+
+
+def test_ids_are_new_and_lie_in_the_order_they_were_made() -> None:
+    made = []
+    for _ in range(3):
+        made.append([new_id() for _ in range(500)])
+        time.sleep(0.002)
+    assert len({one for group in made for one in group}) == 1500 and {one.version for group in made for one in group} == {7}
+    assert max(made[0]) < min(made[1]) and max(made[1]) < min(made[2])
 
 
 def test_what_was_written_before_a_savepoint_outlives_what_fails_in_it(store: Store) -> None:

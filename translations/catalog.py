@@ -104,6 +104,11 @@ def matches_word(text: str, kind: Kind, language: str | None = None) -> bool:
 
 def normalised(text: str) -> str:
     """A text as we compare it: ``normalised(" Não,  SEI! ") == "nao sei"``."""
+    return " ".join((text.casefold().translate(_ASCII) if text.isascii() else _plain(text)).split())
+
+
+def _plain(text: str) -> str:
+    """Letters without case and accents, and digits; what parts words is a space."""
     decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_SAME_LETTER))
     kept: list[str] = []
     letter_before = ""
@@ -120,8 +125,10 @@ def normalised(text: str) -> str:
             letter_before = character
         elif category not in {"Cf", "Lm"} and character not in "'’ʼ`´":
             kept.append(" ")
-    text = unicodedata.normalize("NFC", "".join(kept)).translate(_SAME_LETTER)
-    return " ".join(text.split())
+    return unicodedata.normalize("NFC", "".join(kept)).translate(_SAME_LETTER)
+
+
+_ASCII = {number: _plain(chr(number)) for number in range(128)}  # answered at once: most answers are a digit or a plain word
 
 
 def has(language: str) -> bool:
@@ -218,7 +225,7 @@ class _Phrases:
                 if " ".join(parts[start:end]) in self.spaced:
                     return True
         together = "".join(parts)
-        return any(phrase in together for phrase in self.unspaced)
+        return not together.isascii() and any(phrase in together for phrase in self.unspaced)
 
 
 @cache
