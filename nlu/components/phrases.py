@@ -20,7 +20,8 @@ def pattern(phrases: Sequence[str], lists: Mapping[str, Sequence[str]] | None = 
     """One pattern for all the phrases of a rule, or None when there are none.
 
     A phrase is a regular expression in folded text, whole words only (in Chinese and Korean: any place); a blank stands for any
-    blank, ``{place}`` for one of the words of the list ``place``. An Arabic phrase may start with a clitic.
+    blank, `` ?`` for one that may be missing, ``{place}`` for one of the words of the list ``place``. An Arabic phrase may start
+    with a clitic.
     """
     if not phrases:
         return None
@@ -35,7 +36,7 @@ def _expand(phrase: str, lists: Mapping[str, Sequence[str]], arabic: bool) -> st
         words = "|".join(_folded(word) for word in lists[found.group(1)])
         return f"(?:{_start(words, arabic)}(?:{words}))"
 
-    return re.sub(r" +", r"\\s+", _LIST.sub(words_of, phrase))
+    return re.sub(r" +", r"\\s+", re.sub(r" +\?", r"\\s*", _LIST.sub(words_of, phrase)))
 
 
 def _whole_words(phrase: str, arabic: bool) -> str:
