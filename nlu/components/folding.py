@@ -7,7 +7,9 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-_ARABIC = {"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": ""}
+_SAME_LETTER = {"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": "", "ı": "i", "ł": "l"}  # Unicode takes them for letters of their own
+# The vowel signs of India's alphabets are letters; these of their signs are left out or mixed up in texts.
+_NASALS_AND_DOTS = frozenset("\u0901\u0902\u093c\u0981\u09bc\u0a01\u0a02\u0a3c\u0a70\u0a71\u0a81\u0a82\u0abc")
 _QUOTES = {"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
 
 
@@ -81,7 +83,7 @@ def _fold_character(character: str) -> str:
     out = []
     for part in unicodedata.normalize("NFKD", character).casefold():
         kind = unicodedata.category(part)
-        if kind in ("Mn", "Cf", "Cc", "Cs"):
+        if kind in ("Mn", "Cf", "Cc", "Cs") and not ("\u0900" <= part <= "\u0dff" and part not in _NASALS_AND_DOTS):
             continue
-        out.append(str(unicodedata.digit(part)) if kind == "Nd" else _ARABIC.get(part, part))
+        out.append(str(unicodedata.digit(part)) if kind == "Nd" else _SAME_LETTER.get(part, part))
     return "".join(out)

@@ -6,6 +6,7 @@ import pytest
 from components import heads
 from components.folding import fold
 from components.languages import Languages
+from components.phrases import pattern
 from components.told import FACTS, ToldRules
 from evaluate import NLU_DATA, trained_by_language
 from rasa.shared.utils.io import read_yaml_file
@@ -39,6 +40,12 @@ def told(text: str) -> set[str]:
         ("جاري يشتم اولادي كل يوم", "who ongoing"),
         ("كسروا أنفي الساعة ٥ قرب المحطة", "when where injury"),
         ("هددني جاري بالقتل على الواتساب", "who threat online"),
+        ("hôm qua có hai thanh niên chửi tôi trên xe buýt", "when where who"),
+        ("어제 버스에서 어떤 남자가 저한테 소리쳤어요", "when where who"),
+        ("昨天在公交车上有个男人冲我大喊", "when where who"),
+        ("昨天在公車上有個男人對我大吼", "when where who"),
+        ("dün otobüste iki adam bana bağırdı", "when where who"),
+        ("DUN OTOBUSTE IKI ADAM BANA BAGIRDI", "when where who"),
     ],
 )
 def test_what_a_text_says_plainly_is_told(text: str, facts: str) -> None:
@@ -93,6 +100,11 @@ def test_what_a_text_does_not_say_is_not_told(text: str) -> None:
 )
 def test_a_fact_that_only_seems_to_be_told_is_asked(text: str, fact: str) -> None:
     assert fact not in told(text)
+
+
+def test_a_blank_with_a_question_mark_may_be_missing_in_a_phrase() -> None:
+    found = pattern(["batty ?boy"])
+    assert found is not None and found.search("battyboy") and found.search("batty  boy") and not found.search("batty-boy")
 
 
 def test_the_rules_find_most_of_what_a_reader_marked_in_the_training_texts_and_hardly_anything_else() -> None:
