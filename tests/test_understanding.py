@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bot.understanding import SILENT, NluClient, Understanding, as_number, is_account, is_readable, pick_answer
+from bot.web import wording
 from flows.model import Ask, Option
 
+NLU_DATA = Path(__file__).resolve().parent.parent / "nlu" / "data"
 YES_NO = Ask("safe_now", "choice", (Option("yes", "y"), Option("no", "n"), Option("not_sure", "s")), None)
 MORE = Ask("more", "text", (Option("done", "d"),), None)
 WHEN = Ask("when", "text", (), "when")
@@ -181,3 +185,13 @@ def test_what_a_text_tells_comes_with_it() -> None:
 )  # fmt: skip
 def test_a_first_text_that_tells_something_is_the_story(text: str, understood: Understanding, expected: bool) -> None:
     assert is_account(text, understood) is expected
+
+
+def test_every_finer_code_of_the_lists_has_words_for_a_caseworker_and_every_slur_says_what_it_means() -> None:
+    lists = [yaml.safe_load(path.read_text("utf-8"))["lexicon"] for path in NLU_DATA.glob("*/lexicon.yml")]
+    assert len(lists) == 24
+    terms = [term for one in lists for term in one["terms"]]
+    codes = {code for _, code, *_ in terms} | {code for one in lists for code in one["identity"]}
+    assert {code for code in codes if "." in code} <= set(wording.DETAILS)
+    assert {code for code in codes if "." not in code} <= {*wording.STRANDS, "any"}
+    assert [words for kind, _, _, words, means in terms if kind == "slur" and not means] == []
