@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
@@ -26,7 +26,6 @@ from bot.models import (
     Report,
     Reporter,
     WorkingCopy,
-    new_id,
 )
 from bot.privacy import TeamSeal, Vault
 from bot.staff import SignedIn
@@ -290,7 +289,7 @@ class Reply:
     sent_language: str
     engine: str = ""
     flags: Sequence[str] = ()
-    id: UUID = field(default_factory=new_id)
+    id: UUID = field(default_factory=uuid4)
 
 
 def reply(db: Transaction, member: SignedIn, case: UUID, said: Reply) -> None:
@@ -393,7 +392,7 @@ def hand_back(db: Transaction, caseworker: UUID) -> int:
 
 def act(db: Transaction, case: UUID, by: UUID | None, verb: str, seal: TeamSeal | None = None, words: Any = None) -> None:
     """Write down what was done to a case: in its history, and, where a caseworker did it, in the read log; last in its commit."""
-    row = CaseAction(id=new_id(), case_id=case, caseworker_id=by, verb=verb)
+    row = CaseAction(id=uuid4(), case_id=case, caseworker_id=by, verb=verb)
     if seal and words:
         row.team_key_id, row.sealed = seal.team_key, seal.seal(words, "case_action", row.id)
     db.insert(row)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
@@ -150,7 +150,7 @@ def _name_all(db: Transaction, strangers: Sequence[tuple[bytes, IncomingMessage]
         raise NobodyToReadIt("no team has been made yet: run `tellonce staff add NAME`")
     reporters, addresses = [], []
     for found_by, incoming in strangers:
-        reporter, address = new_id(), new_id()
+        reporter, address = uuid4(), uuid4()
         profile = db.vault.hide({"channel": incoming.channel}, "reporter", "profile", reporter)
         reporters.append({"id": reporter, "team_id": team, "profile": profile})
         where = db.vault.hide({"channel": incoming.channel, "address": incoming.address}, "address", "box", address)

@@ -90,7 +90,7 @@ class Transaction:
         self._unwritten.setdefault((statement, frozenset(values)), []).append(values)
 
     def write_out(self) -> None:
-        """Write now what write() was given, and what there is to change of reporters: each in one statement."""
+        """Write now what write() was given, and what there is to change of reporters, all changes of one of them at once."""
         for reporter, changes in self.moves.items():
             self.write(_MOVE_ON if changes.pop("moves_on", False) else _ONE_REPORTER, {"held": reporter, **changes})
         self.moves.clear()
@@ -102,10 +102,15 @@ class Transaction:
     def savepoint(self) -> Iterator[None]:
         """What fails inside the block is undone without the rest."""
         self.write_out()
+        held = dict(self.sequences)
         try:
             with self.connection.begin_nested():
                 yield
                 self.write_out()
+        except BaseException:
+            self.sequences.clear()
+            self.sequences.update(held)
+            raise
         finally:
             self.moves.clear()
             self._unwritten.clear()
@@ -121,7 +126,7 @@ class Transaction:
 
     def one(self, statement: sa.Executable) -> Any:
         """The one row of a query, or None."""
-        return self.connection.execute(statement).one_or_none()
+        return self.execute(statement).one_or_none()
 
     @property
     def skips_locked(self) -> bool:

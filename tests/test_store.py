@@ -23,6 +23,7 @@ from bot.schema import WrongSchema, migrate, require_schema, revisions, schema_s
 from bot.store import Store, Transaction, engine_for, next_sequence
 
 _team = Team.__table__.c  # type: ignore[attr-defined]
+_reporters = Reporter.__table__.c  # type: ignore[attr-defined]
 
 
 def _reporter(db: Transaction) -> Reporter:
@@ -155,11 +156,16 @@ def test_all_that_changes_about_a_reporter_whom_one_holds_is_kept_at_the_end(sto
     with store.transaction() as db:
         stores.hold_reporters(db, [reporter])
         stores.move_on(db, reporter, contact="yes")
+        assert db.one(sa.select(_reporters.contact).where(_reporters.id == reporter)).contact == "yes"
         assert [next_sequence(db, reporter) for _ in range(2)] == [1, 2]
+        with pytest.raises(LookupError), db.savepoint():
+            stores.move_on(db, reporter, state="opted_out")
+            assert next_sequence(db, reporter) == 3
+            raise LookupError
         stores.move_on(db, reporter, state="silent")
     with store.transaction() as db:
         row = stores.lock_reporter(db, reporter)
-        assert (row.contact, row.state, row.last_sequence, row.revision) == ("yes", "silent", 2, 2)
+        assert (row.contact, row.state, row.last_sequence, row.revision) == ("yes", "silent", 2, 3)
         assert next_sequence(db, reporter) == 3
 
 
@@ -167,7 +173,7 @@ def test_ids_are_new_and_lie_in_the_order_they_were_made() -> None:
     made = []
     for _ in range(3):
         made.append([new_id() for _ in range(500)])
-        time.sleep(0.002)
+        time.sleep(0.005)
     assert len({one for group in made for one in group}) == 1500 and {one.version for group in made for one in group} == {7}
     assert max(made[0]) < min(made[1]) and max(made[1]) < min(made[2])
 

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-_SAME_LETTER = {"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": "", "ı": "i", "ł": "l"}  # Unicode takes them for letters of their own
+_SAME_LETTER = {"ى": "ي", "ة": "ه", "ٱ": "ا", "ـ": "", "ı": "i", "ł": "l", "đ": "d"}  # Unicode takes them for letters of their own
 # The vowel signs of India's alphabets are letters; these of their signs are left out or mixed up in texts.
 _NASALS_AND_DOTS = frozenset("\u0901\u0902\u093c\u0981\u09bc\u0a01\u0a02\u0a3c\u0a70\u0a71\u0a81\u0a82\u0abc")
 _QUOTES = {"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"'}
