@@ -237,9 +237,9 @@ def tune(found: Sequence[Lesson], epochs: float, development: Sequence[Any], sta
 def read_halfway(found: Sequence[Lesson]) -> None:
     """Put the same questions to the tuned network half-way, as logistic regressions on the mean of the tokens there.
 
-    A part of the sentences is enough for so few numbers.
+    A part of the sentences (at most ``HALFWAY_READS``) is enough for so few numbers.
     """
-    found = found[:: max(1, len(found) // HALFWAY_READS)]
+    found = found[:: 1 + len(found) // HALFWAY_READS]
     rows = encode([one.text for one in found])[:, :WIDTH]
     with np.load(MADE_BY_TUNING) as kept:
         numbers = {name: kept[name] for name in kept.files}
