@@ -102,16 +102,15 @@ class Transaction:
     def savepoint(self) -> Iterator[None]:
         """What fails inside the block is undone without the rest."""
         self.write_out()
-        held = dict(self.sequences)
+        counted = dict(self.sequences)
         try:
             with self.connection.begin_nested():
                 yield
                 self.write_out()
-        except BaseException:
-            self.sequences.clear()
-            self.sequences.update(held)
-            raise
+            counted = dict(self.sequences)
         finally:
+            self.sequences.clear()
+            self.sequences.update(counted)
             self.moves.clear()
             self._unwritten.clear()
 

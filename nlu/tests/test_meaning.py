@@ -62,7 +62,7 @@ def test_there_are_forty_held_out_accounts_in_each_language_and_none_repeats_a_t
         ("a man spat at me and called me a p.a.k.i outside my shop", "race", "p.a.k.i"),
         ("мужик назвал меня чуркой и ударил в лицо", "race", "чуркой"),
         ("公交车上有人骂我黑鬼还推我", "race", "黑鬼"),
-        ("रास्ते में मुझे हिजड़ा कहा और बाल खींचे", "transgender", "हिजड़ा"),
+        ("रास्ते में मुझे हिजड़ा कहा और बाल खींचे", "transgender", "हिजड़ा कहा"),
     ],
 )
 def test_evidence_marks_the_words_of_the_original(parse: Any, text: str, strand: str, words: str) -> None:
