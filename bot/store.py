@@ -198,9 +198,7 @@ def lock_reporter(db: Transaction, reporter: UUID) -> Any:
 
 
 def hold_reporters(db: Transaction, reporters: Collection[UUID]) -> dict[UUID, Any]:
-    """Id, revision and last sequence of many reporters, held until the commit.
-
-    In one order everywhere, or two who hold many would wait for each other.
+    """Id, revision and last sequence of many reporters, held until the commit; in one order everywhere, or two would deadlock.
 
     Whoever then changes a conversation says so with move_on().
     """
@@ -245,10 +243,9 @@ def lease_is_free(column: Any, now: datetime) -> sa.ColumnElement[bool]:
 _reporter: Any = models.Reporter.__table__.c  # type: ignore[attr-defined]
 _ONE_REPORTER = sa.update(models.Reporter.__table__).where(_reporter.id == sa.bindparam("held"))  # type: ignore[attr-defined]
 _NEXT = _ONE_REPORTER.values(last_sequence=_reporter.last_sequence + 1).returning(_reporter.last_sequence)
-_HOLD_ALL = sa.select(_reporter.id, _reporter.revision, _reporter.last_sequence)
-_HOLD_ALL = (
-    _HOLD_ALL.where(_reporter.id.in_(sa.bindparam("held", expanding=True))).order_by(_reporter.id).with_for_update(key_share=True)
-)
+_THEIRS = _reporter.id.in_(sa.bindparam("held", expanding=True))
+_HOLD_ALL = sa.select(_reporter.id, _reporter.revision, _reporter.last_sequence).where(_THEIRS).order_by(_reporter.id)
+_HOLD_ALL = _HOLD_ALL.with_for_update(key_share=True)
 _MOVE_ON = _ONE_REPORTER.values(revision=_reporter.revision + 1)
 _HOLD = _MOVE_ON.returning(*_reporter)
 _BE_QUICK = sa.text("SET LOCAL lock_timeout = '500ms'")
