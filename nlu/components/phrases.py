@@ -28,7 +28,12 @@ def pattern(phrases: Sequence[str], lists: Mapping[str, Sequence[str]] | None = 
     arabic = not any(
         _PERSIAN_OR_URDU.search(phrase) for phrase in [*phrases, *(w for words in (lists or {}).values() for w in words)]
     )
-    return re.compile("|".join(_whole_words(_expand(_folded(phrase), lists or {}, arabic), arabic) for phrase in phrases))
+    written = [_expand(_folded(phrase), lists or {}, arabic) for phrase in phrases]
+    anywhere = [f"(?:{phrase})" for phrase in written if _UNSPACED.search(phrase)]
+    # together: where no word begins, none of them is tried
+    words = [f"{_start(phrase, arabic)}(?:{phrase})" for phrase in written if not _UNSPACED.search(phrase)]
+    whole = [rf"(?<!{_IN_WORD})(?:{'|'.join(words)})(?!{_IN_WORD})"] if words else []
+    return re.compile("|".join(whole + anywhere))
 
 
 def _expand(phrase: str, lists: Mapping[str, Sequence[str]], arabic: bool) -> str:
@@ -37,12 +42,6 @@ def _expand(phrase: str, lists: Mapping[str, Sequence[str]], arabic: bool) -> st
         return f"(?:{_start(words, arabic)}(?:{words}))"
 
     return re.sub(r" +", r"\\s+", re.sub(r" +\?", r"\\s*", _LIST.sub(words_of, phrase)))
-
-
-def _whole_words(phrase: str, arabic: bool) -> str:
-    if _UNSPACED.search(phrase):
-        return f"(?:{phrase})"
-    return rf"(?<!{_IN_WORD}){_start(phrase, arabic)}(?:{phrase})(?!{_IN_WORD})"
 
 
 def _start(phrase: str, arabic: bool) -> str:
