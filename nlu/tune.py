@@ -32,7 +32,7 @@ from components.fitting import fit
 from components.lexicon import STRANDS
 
 RANK, BATCH, EPOCHS, RATE, WARM_UP, DECAY = 16, 32, 2.5, 1e-3, 100, 0.01
-DROPPED, DROPPED_INPUT = 0.2, 0.05
+DROPPED, DROPPED_INPUT, DROPPED_TOKENS, DROPPED_INSIDE = 0.2, 0.05, 0.1, 0.1
 OF_PUBLIC, PUBLIC_A_LANGUAGE = 0.3, 420
 OF_NO_ACCOUNT = 0.3
 OF_STRANDS = 0.7
@@ -131,8 +131,9 @@ class Tuning:
         """Of the strands' questions, and of the intents."""
         if learning:
             states = tf.nn.dropout(states, DROPPED_INPUT)
+            mask = _with_gaps(mask)
         for layer, update in zip(self._layers, self.updates):
-            states = _through(layer, states, mask, update, self._tokens.epsilon)
+            states = _through(layer, states, mask, update, self._tokens.epsilon, DROPPED_INSIDE if learning else 0.0)
         wanted = _mean(states, mask) @ self.wants[0] + self.wants[1]
         return _asked(self.head, states, mask, DROPPED if learning else 0.0), wanted
 
@@ -147,7 +148,13 @@ def _frozen(layer: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: tf.constant(numbers, tf.bfloat16 if name in MATRICES else tf.float32) for name, numbers in layer.items()}
 
 
-def _through(layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[str, Any], epsilon: float) -> Any:
+def _with_gaps(mask: Any) -> Any:
+    """Some tokens left out, never the first: what a text says should not hang on one of them."""
+    kept = tf.cast(tf.random.uniform(tf.shape(mask)) >= DROPPED_TOKENS, tf.float32)
+    return mask * tf.concat([tf.ones_like(kept[:, :1]), kept[:, 1:]], axis=1)
+
+
+def _through(layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[str, Any], epsilon: float, dropped: float) -> Any:
     """One layer of BERT; ``update``: the two thin factors that are added to each matrix."""
     shape = tf.shape(states)
     texts, length = shape[0], shape[1]
@@ -159,6 +166,9 @@ def _through(layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[s
     def parted(rows: Any) -> Any:
         return tf.transpose(tf.reshape(rows, (texts, length, HEADS, WIDTH // HEADS)), (0, 2, 1, 3))
 
+    def some(rows: Any) -> Any:
+        return tf.nn.dropout(rows, dropped) if dropped else rows
+
     def levelled(rows: Any, scale: Any, shift: Any) -> Any:
         rows = rows - tf.reduce_mean(rows, -1, keepdims=True)
         return rows * tf.math.rsqrt(tf.reduce_mean(rows * rows, -1, keepdims=True) + epsilon) * scale + shift
@@ -167,9 +177,9 @@ def _through(layer: Mapping[str, Any], states: Any, mask: Any, update: Mapping[s
     query, key, value = (parted(times(rows, name)) for name in "qkv")
     alike = tf.matmul(query, key, transpose_b=True) / (WIDTH // HEADS) ** 0.5 + ((1 - mask) * NEVER)[:, None, None, :]
     heard = tf.reshape(tf.transpose(tf.nn.softmax(alike) @ value, (0, 2, 1, 3)), (texts * length, WIDTH))
-    rows = levelled(rows + times(heard, "ao"), layer["aw"], layer["ab"])
+    rows = levelled(rows + some(times(heard, "ao")), layer["aw"], layer["ab"])
     inner = tf.nn.gelu(times(rows, "fi"), approximate=True)
-    return tf.reshape(levelled(rows + times(inner, "fo"), layer["ow"], layer["ob"]), (texts, length, WIDTH))
+    return tf.reshape(levelled(rows + some(times(inner, "fo")), layer["ow"], layer["ob"]), (texts, length, WIDTH))
 
 
 def _asked(head: Mapping[str, Any], states: Any, mask: Any, dropped: float) -> Any:
