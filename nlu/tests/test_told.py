@@ -109,8 +109,8 @@ def test_a_blank_with_a_question_mark_may_be_missing_in_a_phrase() -> None:
 
 def test_the_rules_find_most_of_what_a_reader_marked_in_the_training_texts_and_hardly_anything_else() -> None:
     accounts = [example for example in heads.bias_examples(heads.ReportHeads.get_default_config()) if example.told is not None]
-    assert len(accounts) >= 4_300
+    assert len(accounts) >= 5_800
     found = [(RULES.told(fold(one.text), {one.language}), one.told or frozenset()) for one in accounts]
     right = sum(said[fact] and fact in marked for said, marked in found for fact in FACTS)
-    assert right / sum(sum(said.values()) for said, _ in found) >= 0.95
-    assert right / sum(len(marked) for _, marked in found) >= 0.65
+    assert right / sum(sum(said.values()) for said, _ in found) >= 0.97
+    assert right / sum(len(marked) for _, marked in found) >= 0.6
