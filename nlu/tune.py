@@ -3,8 +3,8 @@
 Takes half an hour and more on two cores, so its results are kept with the project and set-up only reads them. ``--public`` names a
 folder with ``hatecheck_family.csv`` (columns text, labels, lang; see NOTICE): a lightly weighted share of it teaches what single
 hostile statements look like; without it the script runs all the same. ``--start`` goes on from numbers kept before. Printed: the
-area under precision and recall on the development accounts, which this never learns from. ``weights/tuned.npz`` was made in five
-goes on more and more sentences, ``weights/second.npz`` in two, from nothing with another seed: made anew they differ.
+area under precision and recall on the development accounts, which this never learns from. ``weights/tuned.npz`` was made in six
+goes on more and more sentences, ``weights/second.npz`` in three, from nothing with another seed: made anew they differ.
 """
 
 from __future__ import annotations
