@@ -30,8 +30,8 @@ def pattern(phrases: Sequence[str], lists: Mapping[str, Sequence[str]] | None = 
     )
     written = [_expand(_folded(phrase), lists or {}, arabic) for phrase in phrases]
     anywhere = [f"(?:{phrase})" for phrase in written if _UNSPACED.search(phrase)]
-    # together: where no word begins, none of them is tried
     words = [f"{_start(phrase, arabic)}(?:{phrase})" for phrase in written if not _UNSPACED.search(phrase)]
+    # One look at each place for all of them: where no word begins, none is tried.
     whole = [rf"(?<!{_IN_WORD})(?:{'|'.join(words)})(?!{_IN_WORD})"] if words else []
     return re.compile("|".join(whole + anywhere))
 
