@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from bot import inbox, metrics, news, rotation, staff
+from bot import inbox, news, rotation, staff
 from bot.channels.terminal import Terminal
 from bot.channels.twilio_sms import TwilioSettings, TwilioSms
 from bot.channels.twilio_sms import routes as twilio_routes
@@ -174,7 +173,9 @@ def set_up_store(settings: Settings) -> Store:
 
 def build_app(settings: Settings) -> Starlette:
     """What `serve` runs: the vendors' webhooks and the caseworkers' console."""
-    from bot import web  # the pages' templates are a weight that `work` need not carry
+    from fastapi import FastAPI  # the pages are a weight that `work` need not carry
+
+    from bot import metrics, web
 
     made = parts(settings)
     reception = Reception(made.store, Door(made.store, settings.database_folder))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from fastapi import HTTPException, Request
-from starlette.requests import ClientDisconnect
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 
 from bot.messages import Delivery, IncomingMessage, NoRoom, Standing
 from bot.privacy import what_failed

