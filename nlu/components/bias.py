@@ -11,12 +11,12 @@ import numpy as np
 import regex
 
 from components import judging
-from components.e5 import SECOND
+from components.e5 import QUESTIONS, SECOND
 from components.folding import Folded, fold
 from components.judging import Judge
 from components.languages import Reading
 from components.lexicon import ANY, INDICATORS, KINDS, STRANDS, Hit, Lexicon
-from components.network import Seen, network
+from components.network import Network, Seen, network
 
 FEWEST_WORDS = 4
 _LONGEST = 2_000  # code points looked at
@@ -24,6 +24,7 @@ _WINDOW, _STRIDE = 45, 30  # words; a long story says most of what points to bia
 _MOST_WINDOWS = 8  # a story longer than this is judged by its beginning
 _MOST_READ = 3  # of these: a network takes a third of a millisecond for every token
 _RUN, _MOST_RUNS = 3, 3  # words; on the development accounts they touch the marked cue more often than two runs of six
+_PART, _PART_STRIDE = 8, 4  # words; a part by itself says more plainly what the whole drowns
 _LONGEST_RUN = 80  # code points read of one
 _PIECE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = regex.compile(rf"[{_PIECE}]\p{{M}}*|(?:(?![{_PIECE}])[\p{{L}}\p{{M}}\p{{N}}'’*@$-])+")
@@ -72,9 +73,41 @@ def learn(development: Sequence[Example], lexicon: Lexicon) -> Judge:
 
 
 def _opinions(texts: Sequence[str], seen: Sequence[Seen]) -> np.ndarray:
-    """Texts x opinions x questions: those of the network that saw them, and the last word of the second one."""
+    """Texts x opinions x questions: of the network that saw them, of the second one, and of both where they read part by part."""
     second = network(SECOND).read(texts)
-    return np.stack([np.concatenate([one.odds, other.odds[:1]]) for one, other in zip(seen, second)])
+    return np.stack(
+        [
+            np.stack([*one.odds, other.odds[0], *(_strongest(parts, whole) for parts, whole in zip(_of_parts(text), (one, other)))])
+            for text, one, other in zip(texts, seen, second)
+        ]
+    )
+
+
+def _of_parts(text: str) -> list[np.ndarray]:
+    """What each network says of the parts of a text, parts x questions; nothing where the text is no longer than a part."""
+    words = _words(text)
+    starts = range(0, len(words) - _PART + _PART_STRIDE, _PART_STRIDE) if len(words) > _PART else ()
+    spans = [words[start : start + _PART] for start in starts]
+    parts = [text[span[0][0] : span[-1][1]] for span in spans]
+    return [_odds(one, parts) for one in (network(), network(SECOND))]
+
+
+def _strongest(parts: np.ndarray, whole: Seen) -> np.ndarray:
+    """Of all parts the highest odds of an indicator, and what the part that points to a strand most strongly says of them all."""
+    if not len(parts):
+        return np.asarray(whole.odds[0])
+    best = int(_pointing(parts).max(axis=1).argmax())
+    return np.concatenate([parts[:, :1].max(axis=0), parts[best, 1:]])
+
+
+def _odds(one: Network, texts: Sequence[str]) -> np.ndarray:
+    return np.stack([seen.odds[0] for seen in one.read(texts)]) if texts else np.zeros((0, QUESTIONS), np.float32)
+
+
+def _pointing(odds: np.ndarray) -> np.ndarray:
+    """How strongly each text points to each strand: the log of its share."""
+    shares: np.ndarray = -np.logaddexp(0, -odds[:, :1]) - np.logaddexp(0, -odds[:, 1:])
+    return shares
 
 
 # -- suggesting ----------------------------------------------------------------------------------------------------------------
@@ -164,7 +197,7 @@ def _is_covered(span: tuple[int, int], found: Mapping[tuple[int, int], str]) -> 
 
 
 class _Runs:
-    """The runs of a few words in a stretch; what each says when it stands alone is read once, when it is first asked for."""
+    """The runs of a few words in a stretch; what each says to both networks when it stands alone, read when it is first asked for."""
 
     def __init__(self, text: str, window: _Window) -> None:
         self._text, self._words = text, window.words
@@ -174,13 +207,14 @@ class _Runs:
     @cached_property
     def _odds(self) -> np.ndarray:
         spans = [(self._words[run[0]][0], self._words[run[-1]][1]) for run in self._runs]
-        return np.stack([seen.odds[0] for seen in network().read([self._text[start:end][:_LONGEST_RUN] for start, end in spans])])
+        texts = [self._text[start:end][:_LONGEST_RUN] for start, end in spans]
+        return np.mean([_odds(one, texts) for one in (network(), network(SECOND))], axis=0)
 
     def pointing_to(self, strand: int) -> list[tuple[int, int]]:
         """The few that point to this strand most strongly; those side by side as one."""
         if not self._runs:
             return []
-        alone = -np.logaddexp(0, -self._odds[:, 0]) - np.logaddexp(0, -self._odds[:, 1 + strand])
+        alone = _pointing(self._odds)[:, strand]
         taken: set[int] = set()
         for place in np.argsort(-alone, kind="stable"):
             if len(taken) < _MOST_RUNS * _RUN and taken.isdisjoint(self._runs[place]):
