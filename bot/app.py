@@ -175,7 +175,7 @@ def build_app(settings: Settings) -> Starlette:
     """What `serve` runs: the vendors' webhooks and the caseworkers' console."""
     from fastapi import FastAPI  # the pages are a weight that `work` need not carry
 
-    from bot import metrics, web
+    from bot import metrics, web  # the same
 
     made = parts(settings)
     reception = Reception(made.store, Door(made.store, settings.database_folder))

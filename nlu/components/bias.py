@@ -197,7 +197,7 @@ def _is_covered(span: tuple[int, int], found: Mapping[tuple[int, int], str]) -> 
 
 
 class _Runs:
-    """The runs of a few words in a stretch; what each says to both networks when it stands alone, read when it is first asked for."""
+    """The runs of a few words in a stretch; what each says to both networks when it stands alone is read when first asked for."""
 
     def __init__(self, text: str, window: _Window) -> None:
         self._text, self._words = text, window.words
