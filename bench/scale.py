@@ -19,7 +19,7 @@ from bot.models import Message
 
 PEOPLE, SECONDS = 10_000, 10
 WORKERS = (1, 2, 4)
-PHONES, CLIENTS = 64, 16
+PHONES, CLIENTS = 512, 16  # so many that every process always finds lines that nobody holds
 RATE = 20  # segments a second that the number is said to be allowed
 REPLIES = 150
 

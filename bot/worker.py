@@ -85,6 +85,7 @@ class Worker:
         self._stopping = threading.Event()
         self._texts_came = threading.Event()
         self._texts_to_send = threading.Event()
+        self._is_behind = False  # more texts wait than are answered in one commit
         self._watch = wrong_times.Watch()
         self._doubt = wrong_times.Doubt()
 
@@ -130,12 +131,15 @@ class Worker:
 
     def _answer_what_waits(self, most: int) -> tuple[bool, Sequence[Claimed]]:
         """Claim texts and answer together what can be; the others are to be handed out."""
-        self._stopping.wait(GATHER)
+        if not self._is_behind:
+            self._stopping.wait(GATHER)
         with self._store.reading() as db:
             if not inbox.is_any_due(db):
+                self._is_behind = False
                 return False, ()
         with self._store.transaction() as db:
             claimed = inbox.claim(db, most)
+        self._is_behind = len(claimed) == most
         left: Sequence[Claimed] = claimed
         try:
             left = self._conversation.handle_together(claimed)
