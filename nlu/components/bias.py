@@ -143,11 +143,10 @@ def suggest(
         return {"state": "unclear", "motivations": []}
     if not reading.is_known:
         return {"state": "unsupported", "motivations": []}
-    listed = np.stack([one.listed for one in looked])
-    odds = _opinions([text[one.window.start : one.window.end] for one in looked], [one.seen for one in looked])
-    confidences = judge.confidence(judging.evidence(odds, listed))
-    best = int(confidences.max(axis=1).argmax())  # the stretch that points most strongly to bias
-    confidence, runs = confidences[best], _Runs(text, looked[best].window)
+    read = max(looked, key=lambda one: float(_pointing(one.seen.odds[:1]).max()))  # the stretch that points most strongly to bias
+    odds = _opinions([text[read.window.start : read.window.end]], [read.seen])
+    confidence = judge.confidence(judging.evidence(odds, read.listed[None]))[0]
+    runs = _Runs(text, read.window)
     motivations = [
         {
             "code": strand,
