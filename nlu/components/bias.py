@@ -68,19 +68,15 @@ def learn(development: Sequence[Example], lexicon: Lexicon) -> Judge:
     """Weigh the network's odds and the listed words on the development accounts, from which the network did not learn."""
     words = np.stack([_word_features(lexicon.hits(fold(one.text), {one.language})) for one in development])
     wanted = np.array([[strand in one.strands for strand in STRANDS] for one in development])
-    odds = np.concatenate([_opinions([one.text], network().read([one.text])) for one in development])
+    odds = np.stack([_opinions(one.text, network().read([one.text])[0]) for one in development])
     return judging.learn(judging.evidence(odds, words), wanted)
 
 
-def _opinions(texts: Sequence[str], seen: Sequence[Seen]) -> np.ndarray:
-    """Texts x opinions x questions: of the network that saw them, of the second one, and of both where they read part by part."""
-    second = network(SECOND).read(texts)
-    return np.stack(
-        [
-            np.stack([*one.odds, other.odds[0], *(_strongest(parts, whole) for parts, whole in zip(_of_parts(text), (one, other)))])
-            for text, one, other in zip(texts, seen, second)
-        ]
-    )
+def _opinions(text: str, seen: Seen) -> np.ndarray:
+    """Opinions x questions: of the network that saw the text, of the second one, and of both where they read it part by part."""
+    [second] = network(SECOND).read([text])
+    in_parts = [_strongest(parts, whole) for parts, whole in zip(_of_parts(text), (seen, second))]
+    return np.stack([*seen.odds, second.odds[0], *in_parts])
 
 
 def _of_parts(text: str) -> list[np.ndarray]:
@@ -89,7 +85,7 @@ def _of_parts(text: str) -> list[np.ndarray]:
     starts = range(0, len(words) - _PART + _PART_STRIDE, _PART_STRIDE) if len(words) > _PART else ()
     spans = [words[start : start + _PART] for start in starts]
     parts = [text[span[0][0] : span[-1][1]] for span in spans]
-    return [_odds(one, parts) for one in (network(), network(SECOND))]
+    return [_last_odds(one, parts) for one in (network(), network(SECOND))]
 
 
 def _strongest(parts: np.ndarray, whole: Seen) -> np.ndarray:
@@ -100,7 +96,8 @@ def _strongest(parts: np.ndarray, whole: Seen) -> np.ndarray:
     return np.concatenate([parts[:, :1].max(axis=0), parts[best, 1:]])
 
 
-def _odds(one: Network, texts: Sequence[str]) -> np.ndarray:
+def _last_odds(one: Network, texts: Sequence[str]) -> np.ndarray:
+    """Texts x questions, as the network says them at its end."""
     return np.stack([seen.odds[0] for seen in one.read(texts)]) if texts else np.zeros((0, QUESTIONS), np.float32)
 
 
@@ -144,8 +141,8 @@ def suggest(
     if not reading.is_known:
         return {"state": "unsupported", "motivations": []}
     read = max(looked, key=lambda one: float(_pointing(one.seen.odds[:1]).max()))  # the stretch that points most strongly to bias
-    odds = _opinions([text[read.window.start : read.window.end]], [read.seen])
-    confidence = judge.confidence(judging.evidence(odds, read.listed[None]))[0]
+    odds = _opinions(text[read.window.start : read.window.end], read.seen)
+    confidence = judge.confidence(judging.evidence(odds[None], read.listed[None]))[0]
     runs = _Runs(text, read.window)
     motivations = [
         {
@@ -207,7 +204,7 @@ class _Runs:
     def _odds(self) -> np.ndarray:
         spans = [(self._words[run[0]][0], self._words[run[-1]][1]) for run in self._runs]
         texts = [self._text[start:end][:_LONGEST_RUN] for start, end in spans]
-        return np.mean([_odds(one, texts) for one in (network(), network(SECOND))], axis=0)
+        return np.mean([_last_odds(one, texts) for one in (network(), network(SECOND))], axis=0)
 
     def pointing_to(self, strand: int) -> list[tuple[int, int]]:
         """The few that point to this strand most strongly; those side by side as one."""

@@ -128,8 +128,7 @@ class Tokens:
             ]
         written = "".join(letters).replace(" ", "▁")
         best, piece, begun = [0.0] + [-1e30] * len(written), [0] * (len(written) + 1), [0] * (len(written) + 1)
-        known = self._known(written)
-        for start, pieces in enumerate(known):
+        for start, pieces in enumerate(self._known(written)):
             for end, number in pieces:
                 if best[start] + self._scores[number] > best[end]:
                     best[end], piece[end], begun[end] = best[start] + self._scores[number], number, start
